@@ -1,0 +1,14 @@
+//! Lockstep's pure core: from a signed intent to the rows that every entitled node writes.
+//!
+//! It owns every rule of the network (canonical form, commitments, entitlements, events, the log, the
+//! audit) and the seams to the world. It deliberately does no I/O, knows no clock and no randomness: time,
+//! salts and rows arrive as values. It builds for `wasm32-unknown-unknown`, and that build is the proof.
+
+pub mod json;
+pub mod schema;
+
+pub mod names;
+pub mod time;
+
+pub mod crypto;
+pub mod log;
