@@ -21,4 +21,5 @@ pub mod spec;
 pub mod engine;
 
 pub mod database;
+pub mod memory;
 pub mod tables;

@@ -3,6 +3,7 @@
 //! One catalogue serves all: adapters make and alter tables from it, rows are written in its column order,
 //! the audit compares by it, `doctor --columns` prints it. A column without a class cannot be written down.
 
+use crate::json::Json;
 use crate::projection::ColumnType;
 use crate::spec::{PARTIES, RecordSpec};
 use crate::time::Timestamp;
@@ -51,6 +52,25 @@ impl Class {
     }
 }
 
+impl Kind {
+    /// Whether a cell of this kind is what a column of this kind may be given; NULL is the column's own matter.
+    #[must_use]
+    pub fn holds(self, cell: &Cell) -> bool {
+        match (self, cell) {
+            (_, Cell::Null) | (Kind::Bytes, Cell::Bytes(_)) => true,
+            (Kind::Integer | Kind::Projected(ColumnType::Integer), Cell::Integer(_)) => true,
+            (Kind::Boolean | Kind::Projected(ColumnType::Boolean), Cell::Boolean(_)) => true,
+            (Kind::Timestamp | Kind::Projected(ColumnType::Timestamp), Cell::Timestamp(_)) => true,
+            (Kind::Text | Kind::LongText | Kind::Json, Cell::Text(text)) => !text.contains('\0'),
+            (Kind::Projected(ColumnType::Text(length)), Cell::Text(text)) => !text.contains('\0') && text.chars().count() <= usize::from(length),
+            (Kind::Projected(kind @ (ColumnType::Decimal(..) | ColumnType::Date)), Cell::Decimal(text) | Cell::Date(text)) => {
+                kind.convert(Some(&Json::from(text.as_str()))) == *cell
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -84,6 +104,8 @@ pub enum Role {
     Own,
     /// The rows of a record spec; history and changes views stand beside it.
     Records,
+    /// The projected columns of every version of a spec's records; its history view reads it.
+    Versions,
 }
 
 /// One managed table.
@@ -487,4 +509,34 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("lockstep_scope", Kind::Text, "header", "full, partial, missing, disputed or blocked")
         .derived("lockstep_updated_at", Kind::Timestamp, "header", "Time of its last event")
         .done()
+}
+
+/// The name of the table that keeps the projected columns of every version of a spec's records.
+#[must_use]
+pub fn version_table_name(spec_name: &str) -> String {
+    format!("lockstep_version_{spec_name}")
+}
+
+/// The table with the projected columns of every version of a spec's records, one narrow row for each event;
+/// `None` where the spec projects nothing.
+///
+/// `SPEC_history` joins it with `lockstep_event`, so that history answers by record and by projected value
+/// through indexes instead of replaying patches in SQL.
+#[must_use]
+pub fn version_table(spec_name: &str, spec: &RecordSpec) -> Option<Table> {
+    if spec.projections.is_empty() {
+        return None;
+    }
+    let comment = "Projected columns of every version, one row for each event; read it through the history view";
+    let mut draft = Draft::new(&version_table_name(spec_name), Role::Versions, &["record_id", "lockstep_epoch", "lockstep_seq"], comment)
+        .derived("record_id", Kind::Text, "header", "The record")
+        .derived("lockstep_epoch", Kind::Integer, "header", "Epoch of the record's sequencer")
+        .derived("lockstep_seq", Kind::Integer, "header", "Position in the record's chain");
+    for (name, projection) in &spec.projections {
+        draft = draft.maybe(name, Kind::Projected(projection.kind), "replay of the record", "Projected from a section as it was then");
+        if projection.index {
+            draft = draft.index(&[name]);
+        }
+    }
+    Some(draft.done())
 }
