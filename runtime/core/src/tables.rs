@@ -84,6 +84,8 @@ pub enum Role {
     Own,
     /// The rows of a record spec; history and changes views stand beside it.
     Records,
+    /// The projected columns of the versions of a spec's records.
+    Versions,
 }
 
 /// One managed table.
@@ -345,11 +347,11 @@ fn contract() -> Table {
 }
 
 fn spec() -> Table {
-    Draft::new(name::SPEC, Role::Own, &["digest"], "Record specs, all versions")
-        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
+    Draft::new(name::SPEC, Role::Own, &["contract", "contract_version", "name"], "The record specs of every contract version")
+        .derived("contract", Kind::Text, "directory", "The contract that brings it")
+        .derived("contract_version", Kind::Text, "directory", "The version that brings it")
         .derived("name", Kind::Text, "directory", "The spec; its table has the same name")
-        .derived("contract", Kind::Text, "directory", "The contract that brought it")
-        .derived("contract_version", Kind::Text, "directory", "The first version of that contract with this spec")
+        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
         .derived("document", Kind::Json, "directory", "The spec itself")
         .derived("directory_seq", Kind::Integer, "directory", "The directory event with which it became active")
         .index(&["name"])
@@ -463,6 +465,26 @@ fn checkpoint() -> Table {
         .derived("previous", Kind::Integer, "log leaves", "Size of the checkpoint before, 0 for the first")
         .sealed("note", Kind::LongText, "node's signature", "C2SP signed note")
         .done()
+}
+
+/// The table of the projected columns of every version of a spec's records, where columns are projected; the
+/// history view reads it, so that history answers by projected values through indexes.
+#[must_use]
+pub fn version_table(spec_name: &str, spec: &RecordSpec) -> Option<Table> {
+    if spec.projections.is_empty() {
+        return None;
+    }
+    let comment = format!("Projected columns of every version of {spec_name}");
+    let mut draft = Draft::new(&format!("{spec_name}_version"), Role::Versions, &["record_id", "seq"], &comment)
+        .derived("record_id", Kind::Text, "header", "The record")
+        .derived("seq", Kind::Integer, "header", "Position in the record's chain");
+    for (name, projection) in &spec.projections {
+        draft = draft.maybe(name, Kind::Projected(projection.kind), "replay of the record", "Projected from a section");
+        if projection.index {
+            draft = draft.index(&[name]);
+        }
+    }
+    Some(draft.done())
 }
 
 /// The table of a record spec.
