@@ -1,4 +1,4 @@
-//! DSSE, the envelope of everything that is signed (https://github.com/secure-systems-lab/dsse, v1.0.2).
+//! DSSE, the envelope of everything that is signed (<https://github.com/secure-systems-lab/dsse>, v1.0.2).
 //!
 //! It owns the envelope's form and what exactly is signed: the payload's bytes together with their type, so
 //! that a signature of one kind of statement never passes for another kind. What a payload says, and whose

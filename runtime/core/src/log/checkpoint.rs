@@ -1,4 +1,4 @@
-//! C2SP checkpoints: the signed head of a log (https://c2sp.org/tlog-checkpoint, v1.0.0).
+//! C2SP checkpoints: the signed head of a log (<https://c2sp.org/tlog-checkpoint>, v1.0.0).
 //!
 //! Three lines are signed: the log's origin, its size, its root. There are no extension lines, as the
 //! standard advises: what is said about a log beside its head is a leaf of it.

@@ -1,4 +1,4 @@
-//! C2SP signed notes: a text, an empty line, and who signed it (https://c2sp.org/signed-note).
+//! C2SP signed notes: a text, an empty line, and who signed it (<https://c2sp.org/signed-note>).
 //!
 //! It owns the outer form only; what the text says is the checkpoint's matter. The strict reading is
 //! deliberate: a note has one spelling, so that two parties cannot hold different bytes for one statement.
