@@ -47,7 +47,7 @@ fn history(spec: &str, versions: Option<&Table>) -> String {
         .collect();
     let from = match versions {
         Some(table) => format!(
-            "{} AS v\nJOIN {} AS e ON e.record_id = v.record_id AND e.epoch = v.lockstep_epoch AND e.seq = v.lockstep_seq",
+            "{} AS v\nJOIN {} AS e ON e.record_id = v.record_id AND e.seq = v.seq",
             quoted(&table.name),
             name::EVENT
         ),
@@ -56,7 +56,7 @@ fn history(spec: &str, versions: Option<&Table>) -> String {
     let leader = if versions.is_some() { "v" } else { "e" };
     format!(
         "SELECT {leader}.record_id AS record_id, e.seq AS seq, e.time AS valid_from,\n  \
-         (SELECT n.time FROM {event} AS n WHERE n.record_id = e.record_id AND (n.epoch, n.seq) > (e.epoch, e.seq) ORDER BY n.epoch, n.seq LIMIT 1) AS valid_to,\n  \
+         (SELECT n.time FROM {event} AS n WHERE n.record_id = e.record_id AND n.seq > e.seq ORDER BY n.seq LIMIT 1) AS valid_to,\n  \
          e.actor AS actor, e.intent_id AS intent_id, e.contract AS contract, e.contract_version AS contract_version, e.method AS method{projected}\n\
          FROM {from}",
         event = name::EVENT

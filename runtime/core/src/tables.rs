@@ -104,7 +104,7 @@ pub enum Role {
     Own,
     /// The rows of a record spec; history and changes views stand beside it.
     Records,
-    /// The projected columns of every version of a spec's records; its history view reads it.
+    /// The projected columns of the versions of a spec's records.
     Versions,
 }
 
@@ -367,11 +367,11 @@ fn contract() -> Table {
 }
 
 fn spec() -> Table {
-    Draft::new(name::SPEC, Role::Own, &["digest"], "Record specs, all versions")
-        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
+    Draft::new(name::SPEC, Role::Own, &["contract", "contract_version", "name"], "The record specs of every contract version")
+        .derived("contract", Kind::Text, "directory", "The contract that brings it")
+        .derived("contract_version", Kind::Text, "directory", "The version that brings it")
         .derived("name", Kind::Text, "directory", "The spec; its table has the same name")
-        .derived("contract", Kind::Text, "directory", "The contract that brought it")
-        .derived("contract_version", Kind::Text, "directory", "The first version of that contract with this spec")
+        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
         .derived("document", Kind::Json, "directory", "The spec itself")
         .derived("directory_seq", Kind::Integer, "directory", "The directory event with which it became active")
         .index(&["name"])
@@ -430,7 +430,7 @@ fn event() -> Table {
         .sealed("openings", Kind::Bytes, "commitments in the header", "What the header's commitments stand for: salts, changes, notifications, reads")
         .derived("log", Kind::Text, "log leaf", "The log that holds its intent's leaf")
         .derived("log_position", Kind::Integer, "log leaf", "Position of its intent's leaf in the log, from 0")
-        .unique(&["record_id", "epoch", "seq"])
+        .unique(&["record_id", "seq", "epoch"])
         .index(&["intent_id"])
         .index(&["log_position"])
         .index(&["spec", "time"])
@@ -487,6 +487,32 @@ fn checkpoint() -> Table {
         .done()
 }
 
+/// The name of the table of a spec's versions.
+#[must_use]
+pub fn version_table_name(spec_name: &str) -> String {
+    format!("{spec_name}_version")
+}
+
+/// The table of the projected columns of every version of a spec's records, where columns are projected; the
+/// history view reads it, so that history answers by projected values through indexes.
+#[must_use]
+pub fn version_table(spec_name: &str, spec: &RecordSpec) -> Option<Table> {
+    if spec.projections.is_empty() {
+        return None;
+    }
+    let comment = format!("Projected columns of every version of {spec_name}");
+    let mut draft = Draft::new(&version_table_name(spec_name), Role::Versions, &["record_id", "seq"], &comment)
+        .derived("record_id", Kind::Text, "header", "The record")
+        .derived("seq", Kind::Integer, "header", "Position in the record's chain");
+    for (name, projection) in &spec.projections {
+        draft = draft.maybe(name, Kind::Projected(projection.kind), "replay of the record", "Projected from a section");
+        if projection.index {
+            draft = draft.index(&[name]);
+        }
+    }
+    Some(draft.done())
+}
+
 /// The table of a record spec.
 #[must_use]
 pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
@@ -509,34 +535,4 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("lockstep_scope", Kind::Text, "header", "full, partial, missing, disputed or blocked")
         .derived("lockstep_updated_at", Kind::Timestamp, "header", "Time of its last event")
         .done()
-}
-
-/// The name of the table that keeps the projected columns of every version of a spec's records.
-#[must_use]
-pub fn version_table_name(spec_name: &str) -> String {
-    format!("lockstep_version_{spec_name}")
-}
-
-/// The table with the projected columns of every version of a spec's records, one narrow row for each event;
-/// `None` where the spec projects nothing.
-///
-/// `SPEC_history` joins it with `lockstep_event`, so that history answers by record and by projected value
-/// through indexes instead of replaying patches in SQL.
-#[must_use]
-pub fn version_table(spec_name: &str, spec: &RecordSpec) -> Option<Table> {
-    if spec.projections.is_empty() {
-        return None;
-    }
-    let comment = "Projected columns of every version, one row for each event; read it through the history view";
-    let mut draft = Draft::new(&version_table_name(spec_name), Role::Versions, &["record_id", "lockstep_epoch", "lockstep_seq"], comment)
-        .derived("record_id", Kind::Text, "header", "The record")
-        .derived("lockstep_epoch", Kind::Integer, "header", "Epoch of the record's sequencer")
-        .derived("lockstep_seq", Kind::Integer, "header", "Position in the record's chain");
-    for (name, projection) in &spec.projections {
-        draft = draft.maybe(name, Kind::Projected(projection.kind), "replay of the record", "Projected from a section as it was then");
-        if projection.index {
-            draft = draft.index(&[name]);
-        }
-    }
-    Some(draft.done())
 }
