@@ -189,11 +189,11 @@ fn read_reasons(json: &Json) -> Result<Reasons, ShapeError> {
         }),
     };
     let mut inner = Fields::of(judged, "judged")?;
-    let package = inner.optional_parsed("package", Digest::parse)?;
+    let package = inner.nullable_parsed("package", Digest::parse)?;
     let mut reads = Vec::new();
     for read in inner.array("reads")? {
         let mut one = Fields::of(read, "judged/reads")?;
-        reads.push(Read { record: one.parsed("record", RecordId::parse)?, seq: one.count("seq")?, head: one.optional_parsed("head", Digest::parse)? });
+        reads.push(Read { record: one.parsed("record", RecordId::parse)?, seq: one.count("seq")?, head: one.nullable_parsed("head", Digest::parse)? });
     }
     let mut directory = inner.nested("directory")?;
     let directory = (directory.count("seq")?, directory.parsed("head", Digest::parse)?);

@@ -65,7 +65,7 @@ pub struct Projection {
     before: Ledger,
     ledger: Ledger,
     own: BTreeMap<String, Arc<Table>>,
-    writes: BTreeMap<String, (Arc<Table>, Vec<Write>)>,
+    writes: BTreeMap<(String, Option<Digest>), (Arc<Table>, Vec<Write>)>,
     records: BTreeMap<RecordId, Touched>,
 }
 
@@ -113,7 +113,13 @@ impl Projection {
 
     fn write(&mut self, table: &str, write: Write) {
         let Some(table) = self.own.get(table) else { return };
-        self.writes.entry(table.name.clone()).or_insert_with(|| (table.clone(), Vec::new())).1.push(write);
+        self.writes.entry((table.name.clone(), None)).or_insert_with(|| (table.clone(), Vec::new())).1.push(write);
+    }
+
+    /// Rows of records have the columns of their own spec's version.
+    fn write_record(&mut self, entry: &SpecEntry, table: &Arc<Table>, write: Write) {
+        let key = (table.name.clone(), Some(entry.spec.digest()));
+        self.writes.entry(key).or_insert_with(|| (table.clone(), Vec::new())).1.push(write);
     }
 
     /// Adds the genesis: what the database is, then the first event of the directory.
@@ -154,8 +160,7 @@ impl Projection {
             self.write(name::OUTBOX, Write::Insert(row));
         }
         if let Some(table) = &event.entry.versions {
-            let row = rows::version_row(event);
-            self.writes.entry(table.name.clone()).or_insert_with(|| (table.clone(), Vec::new())).1.push(Write::Insert(row));
+            self.write_record(&event.entry, table, Write::Insert(rows::version_row(event)));
         }
         let touched = self.records.entry(event.header.record.clone()).or_insert_with(|| Touched {
             entry: event.entry.clone(),
@@ -185,8 +190,8 @@ impl Projection {
     pub fn finish_with(mut self, note: String) -> Projected {
         let (size, root) = (self.ledger.appender.size(), self.ledger.appender.root());
         let previous = self.before.appender.size();
-        for (_, writes) in self.writes.values_mut() {
-            rows::set_checkpoint(writes, size);
+        for (table, writes) in self.writes.values_mut() {
+            rows::set_checkpoint(table, writes, size);
         }
         for tile in self.ledger.appender.take_changed() {
             let row = rows::tile_row(&self.ledger.log, &tile);
@@ -198,8 +203,7 @@ impl Projection {
         self.ledger.head = Some(head.clone());
         for (record, touched) in std::mem::take(&mut self.records) {
             let write = rows::record_write(&touched.entry, touched.before.as_deref(), &touched.after, &touched.contents, touched.time, record.as_str());
-            let table = touched.entry.table.clone();
-            self.writes.entry(table.name.clone()).or_insert_with(|| (table, Vec::new())).1.push(write);
+            self.write_record(&touched.entry, &touched.entry.table, write);
         }
         let tables = self.writes.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();
         let batch = Batch { expected_head: self.before.head, head, tables };

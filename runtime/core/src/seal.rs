@@ -84,6 +84,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         contents.insert(name, written.canonical);
     }
     let context = Context { domain: READS_DOMAIN, network: Some(&network), record: Some(effect.record.as_str()), section: None, seq: Some(seq) };
+    let reads = commit(&openings.reads_salt, &context, &reads_json(&openings.reads));
     let header = Header {
         network,
         log: sealing.log.to_owned(),
@@ -98,7 +99,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         sequencer: sealing.sequencer.clone(),
         time: sealing.time,
         sections: sealed,
-        reads: commit(&openings.reads_salt, &context, &reads_json(&openings.reads)),
+        reads,
     };
     let header_stored = header.stored();
     let id = Digest::of(&header_stored);

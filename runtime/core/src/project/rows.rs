@@ -15,7 +15,7 @@ use crate::package::FORMAT;
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
 use crate::spec::PARTIES;
-use crate::tables::{Cell, Row, name};
+use crate::tables::{Cell, Row, Table, name};
 use crate::time::Timestamp;
 
 fn text(value: impl ToString) -> Cell {
@@ -27,15 +27,16 @@ fn maybe(value: Option<impl ToString>) -> Cell {
 }
 
 /// Stands in for a checkpoint's size until the batch is finished.
-const UNSET_CHECKPOINT: Cell = Cell::Integer(-1);
+const UNSET_CHECKPOINT: Cell = Cell::Null;
 
-/// Fills in the size of the checkpoint that covers these rows.
-pub(super) fn set_checkpoint(writes: &mut [Write], size: u64) {
+/// Fills in the size of the checkpoint that covers these rows, where their table has a column for it.
+pub(super) fn set_checkpoint(table: &Table, writes: &mut [Write], size: u64) {
+    let Some(at) = table.position("checkpoint").filter(|_| table.name == name::INTENT || table.name == name::DIRECTORY) else { return };
     for write in writes {
-        if let Write::Insert(row) = write {
-            for cell in row.iter_mut().filter(|cell| **cell == UNSET_CHECKPOINT) {
-                *cell = Cell::count(size);
-            }
+        if let Write::Insert(row) = write
+            && let Some(cell) = row.get_mut(at)
+        {
+            *cell = Cell::count(size);
         }
     }
 }
