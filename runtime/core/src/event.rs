@@ -140,7 +140,7 @@ fn read_header(json: &Json) -> Result<Header, ShapeError> {
         record: fields.parsed("record", RecordId::parse)?,
         epoch: fields.count("epoch")?,
         seq: fields.count("seq")?,
-        prev: fields.optional_parsed("prev", Digest::parse)?,
+        prev: fields.nullable_parsed("prev", Digest::parse)?,
         spec: fields.parsed("spec", Digest::parse)?,
         package: fields.parsed("package", Digest::parse)?,
         directory: directory_is,
@@ -302,8 +302,7 @@ fn read_openings(json: &Json) -> Result<EventOpenings, ShapeError> {
 
 fn read_read(json: &Json) -> Result<Read, ShapeError> {
     let mut fields = Fields::of(json, "reads")?;
-    let read = Read { record: fields.parsed("record", RecordId::parse)?, seq: fields.count("seq")?, head: fields.optional_parsed("head", Digest::parse)? };
-    fields.need("head")?;
+    let read = Read { record: fields.parsed("record", RecordId::parse)?, seq: fields.count("seq")?, head: fields.nullable_parsed("head", Digest::parse)? };
     fields.finish()?;
     Ok(read)
 }

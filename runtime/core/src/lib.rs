@@ -27,7 +27,10 @@ pub mod engine;
 pub mod execute;
 
 pub mod event;
+pub mod outcome;
+pub mod project;
 pub mod record;
+pub mod seal;
 
 pub mod database;
 pub mod memory;

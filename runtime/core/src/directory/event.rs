@@ -228,9 +228,9 @@ impl DirectoryEvent {
         if format != FORMAT || algorithms != ALGORITHMS {
             return Err(DirectoryError::Invalid(format!("format {format} with {algorithms} is not known to this version")));
         }
-        let network = fields.optional_parsed("network", Digest::parse)?;
+        let network = fields.nullable_parsed("network", Digest::parse)?;
         let seq = fields.count("seq")?;
-        let prev = fields.optional_parsed("prev", Digest::parse)?;
+        let prev = fields.nullable_parsed("prev", Digest::parse)?;
         let time = fields.parsed("time", Timestamp::parse)?;
         let by = fields.parsed("by", ActorId::parse)?;
         let kind = fields.text("kind")?;

@@ -56,8 +56,7 @@ impl Openings {
         for record in fields.array("records")? {
             let mut inner = Fields::of(record, "openings/records")?;
             let salt = inner.parsed("salt", Salt::parse)?;
-            let target = Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.optional_count("expect")? };
-            inner.need("expect")?;
+            let target = Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.nullable_count("expect")? };
             inner.finish()?;
             targets.push((salt, target));
         }
