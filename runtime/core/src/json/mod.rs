@@ -21,6 +21,7 @@ mod scan;
 mod value;
 
 pub use error::{JsonError, JsonErrorKind};
+pub use crate::json;
 pub use fields::{Fields, ShapeError};
 pub use number::Number;
 pub use object::Object;
