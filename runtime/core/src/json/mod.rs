@@ -31,5 +31,3 @@ pub use patch::{Operation, PatchError, PatchErrorKind};
 pub use pointer::{Pointer, PointerError};
 pub(crate) use pointer::{unescape, write_token};
 pub use value::Json;
-
-pub use crate::json;
