@@ -6,6 +6,7 @@
 //! the genesis is the network's id.
 
 mod event;
+mod mend;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +19,7 @@ use crate::spec::RecordSpec;
 use crate::tables::{Table, record_table, version_table};
 use crate::time::Timestamp;
 
+pub(crate) use mend::Mend;
 pub use event::{Body, DIRECTORY_TYPE, DirectoryEvent, Founder};
 pub use rules::DirectoryError;
 

@@ -32,6 +32,8 @@ pub mod project;
 pub mod record;
 pub mod seal;
 
+pub mod audit;
+
 pub mod database;
 pub mod memory;
 pub mod tables;
