@@ -12,3 +12,13 @@ pub mod time;
 
 pub mod crypto;
 pub mod log;
+
+pub mod package;
+pub mod parties;
+pub mod projection;
+pub mod spec;
+
+pub mod engine;
+
+pub mod database;
+pub mod tables;

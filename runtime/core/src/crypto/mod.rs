@@ -1,1 +1,10 @@
-//! Written next.
+//! Hashes, salts, commitments, keys and envelopes: everything that makes a row provable.
+//!
+//! It owns the choice of algorithms (SHA-256, HMAC-SHA256, Ed25519) and the seam to whoever holds a key.
+//! It makes no randomness: salts and secrets arrive as bytes.
+
+pub mod digest;
+pub mod signer;
+
+pub use digest::{Digest, HexError, Salt};
+pub use signer::{ALGORITHMS, KeyError, LocalSigner, PublicKey, Signature, Signer, SignerError};
