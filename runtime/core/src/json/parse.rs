@@ -268,7 +268,9 @@ impl<'a> Parser<'a> {
                 Some(b'\\') => text.push(self.escape()?),
                 Some(0) => return Err(self.nul()),
                 Some(_) => {
-                    return Err(self.syntax("a control character stands raw in a string; escape it"));
+                    return Err(
+                        self.syntax("a control character stands raw in a string; escape it")
+                    );
                 }
                 None => {
                     self.at = start;

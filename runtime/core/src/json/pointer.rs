@@ -93,14 +93,15 @@ impl fmt::Display for Pointer {
 impl Json {
     /// The value at `pointer`, when there is one.
     pub fn at(&self, pointer: &Pointer) -> Option<&Json> {
-        pointer
-            .tokens
-            .iter()
-            .try_fold(self, |value, token| match value {
-                Json::Object(members) => members.get(token),
-                Json::Array(items) => items.get(array_index(token)?),
-                _ => None,
-            })
+        self.at_tokens(&pointer.tokens)
+    }
+
+    pub(super) fn at_tokens(&self, tokens: &[String]) -> Option<&Json> {
+        tokens.iter().try_fold(self, |value, token| match value {
+            Json::Object(members) => members.get(token),
+            Json::Array(items) => items.get(array_index(token)?),
+            _ => None,
+        })
     }
 }
 
