@@ -1,6 +1,6 @@
 //! What the engine's tests share: a host that records, packages made of text.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "shared by several tests")]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "shared by several tests")]
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::engine::{Engine, Host, HostError, Limits, Stop};
