@@ -149,14 +149,18 @@ pub trait Snapshot: Send {
 pub struct Delivery {
     /// The notification.
     pub id: String,
+    /// Which attempt it was, from 1; makes noting it twice the same as noting it once.
+    pub attempt: u64,
     /// When the broker confirmed, or why it did not.
     pub result: Result<Timestamp, String>,
 }
 
 /// A participant's database.
 pub trait Database: Send + Sync {
-    /// Makes the tables match: creates them, adds columns and indexes, makes the views anew. Never drops or
-    /// retypes anything; doing it again changes nothing; interrupted, it can be done again.
+    /// Makes the tables match: creates them, adds nullable columns and indexes, makes the views anew. `tables`
+    /// are all of them, since one view covers every record table. Never drops or retypes anything; doing it
+    /// again changes nothing; interrupted, it can be done again. A column added to a table with rows is NULL
+    /// in them until the caller fills it with [`Write::Update`].
     fn prepare<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<(), DatabaseError>>;
     /// The statements that [`Database::prepare`] would run now, for people who want to see them first.
     fn plan<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<Vec<String>, DatabaseError>>;

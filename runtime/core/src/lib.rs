@@ -4,6 +4,8 @@
 //! audit) and the seams to the world. It deliberately does no I/O, knows no clock and no randomness: time,
 //! salts and rows arrive as values. It builds for `wasm32-unknown-unknown`, and that build is the proof.
 
+pub mod codes;
+
 pub mod json;
 pub mod schema;
 
@@ -18,7 +20,18 @@ pub mod parties;
 pub mod projection;
 pub mod spec;
 
+pub mod directory;
+pub mod intent;
+
 pub mod engine;
+pub mod execute;
+
+pub mod event;
+pub mod outcome;
+pub mod project;
+pub mod record;
+pub mod seal;
 
 pub mod database;
+pub mod memory;
 pub mod tables;

@@ -127,8 +127,8 @@ impl Manifest {
             let method = MethodName::parse(method)?;
             methods.insert(method.clone(), read_method(&method, body, &specs)?);
         }
-        let code = read_digest(&mut fields, "code")?;
-        let debug = read_digest(&mut fields, "debug")?;
+        let code = fields.nullable_parsed("code", Digest::parse)?;
+        let debug = fields.nullable_parsed("debug", Digest::parse)?;
         fields.object("build")?;
         fields.finish()?;
         if code.is_none() != methods.is_empty() {
@@ -160,13 +160,6 @@ fn expect_count(fields: &mut Fields<'_>, name: &str, known: u64) -> Result<(), P
         return Err(PackageError::Invalid(format!("{name} {found} is not known to this version, which knows {known}; use a newer lockstep")));
     }
     Ok(())
-}
-
-fn read_digest(fields: &mut Fields<'_>, name: &str) -> Result<Option<Digest>, PackageError> {
-    match fields.optional_text(name)? {
-        None => Ok(None),
-        Some(text) => Digest::parse(text).map(Some).map_err(|error| PackageError::Invalid(format!("{name}: {error}"))),
-    }
 }
 
 fn read_method(name: &MethodName, body: &Json, specs: &BTreeMap<SpecName, RecordSpec>) -> Result<Method, PackageError> {

@@ -31,7 +31,7 @@ impl Member {
     /// Whether this actor holds it.
     #[must_use]
     pub fn is_for(&self, actor: &ActorId) -> bool {
-        self.participant == actor.participant() && self.actor.as_deref().is_none_or(|named| named == actor.as_str())
+        self.participant == actor.participant().as_str() && self.actor.as_deref().is_none_or(|named| named == actor.as_str())
     }
 }
 

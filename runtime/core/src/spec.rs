@@ -162,7 +162,7 @@ impl RecordSpec {
         let roles = read_roles(&mut fields)?;
         let mut sections = read_sections(&mut fields, &roles)?;
         sections.insert(PARTIES.to_owned(), read_parties(&mut fields, &roles)?);
-        let projections = read_projections(&mut fields, &sections)?;
+        let projections = read_projections(&mut fields, document, &sections)?;
         let raw_changes = fields.optional_boolean("raw_changes")?.unwrap_or(false);
         let mut contracts = BTreeSet::new();
         for contract in fields.optional_texts("contracts")?.unwrap_or_default() {
@@ -220,7 +220,7 @@ fn read_sections(fields: &mut Fields<'_>, roles: &BTreeMap<RoleName, RoleSpec>) 
 
 /// The parties section: its schema is ours, its grants are the spec's.
 fn read_parties(fields: &mut Fields<'_>, roles: &BTreeMap<RoleName, RoleSpec>) -> Result<SectionSpec, SpecError> {
-    let grants = match fields.optional("parties")? {
+    let grants = match fields.optional("parties") {
         None => Grants::default(),
         Some(parties) => {
             let mut inner = Fields::of(parties, "parties")?;
@@ -233,7 +233,7 @@ fn read_parties(fields: &mut Fields<'_>, roles: &BTreeMap<RoleName, RoleSpec>) -
     Ok(SectionSpec { schema, grants })
 }
 
-fn read_projections(fields: &mut Fields<'_>, sections: &BTreeMap<String, SectionSpec>) -> Result<BTreeMap<String, Projection>, SpecError> {
+fn read_projections(fields: &mut Fields<'_>, document: &Json, sections: &BTreeMap<String, SectionSpec>) -> Result<BTreeMap<String, Projection>, SpecError> {
     let mut projections = BTreeMap::new();
     let Some(listed) = fields.optional_object("projections")? else { return Ok(projections) };
     for (name, projection) in listed.iter() {
@@ -248,10 +248,10 @@ fn read_projections(fields: &mut Fields<'_>, sections: &BTreeMap<String, Section
         let index = inner.optional_boolean("index")?.unwrap_or(false);
         inner.optional_text("description")?;
         inner.finish()?;
-        let Some(source) = sections.get(&section) else {
+        let Some(schema) = document.get("sections").and_then(|all| all.get(&section)).and_then(|one| one.get("schema")) else {
             return Err(SpecError::Invalid(format!("projected column {name} is taken from section {section}, which the spec does not define")));
         };
-        kind.can_hold(source.schema.document(), &pointer).map_err(|source| SpecError::Type { column: name.to_owned(), source })?;
+        kind.can_hold(schema, &pointer).map_err(|source| SpecError::Type { column: name.to_owned(), source })?;
         projections.insert(name.to_owned(), Projection { section, pointer, kind, index });
     }
     bounded("projected columns", projections.len())?;

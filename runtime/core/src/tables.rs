@@ -3,6 +3,7 @@
 //! One catalogue serves all: adapters make and alter tables from it, rows are written in its column order,
 //! the audit compares by it, `doctor --columns` prints it. A column without a class cannot be written down.
 
+use crate::json::Json;
 use crate::projection::ColumnType;
 use crate::spec::{PARTIES, RecordSpec};
 use crate::time::Timestamp;
@@ -51,6 +52,25 @@ impl Class {
     }
 }
 
+impl Kind {
+    /// Whether a cell of this kind is what a column of this kind may be given; NULL is the column's own matter.
+    #[must_use]
+    pub fn holds(self, cell: &Cell) -> bool {
+        match (self, cell) {
+            (_, Cell::Null) | (Kind::Bytes, Cell::Bytes(_)) => true,
+            (Kind::Integer | Kind::Projected(ColumnType::Integer), Cell::Integer(_)) => true,
+            (Kind::Boolean | Kind::Projected(ColumnType::Boolean), Cell::Boolean(_)) => true,
+            (Kind::Timestamp | Kind::Projected(ColumnType::Timestamp), Cell::Timestamp(_)) => true,
+            (Kind::Text | Kind::LongText | Kind::Json, Cell::Text(text)) => !text.contains('\0'),
+            (Kind::Projected(ColumnType::Text(length)), Cell::Text(text)) => !text.contains('\0') && text.chars().count() <= usize::from(length),
+            (Kind::Projected(kind @ (ColumnType::Decimal(..) | ColumnType::Date)), Cell::Decimal(text) | Cell::Date(text)) => {
+                kind.convert(Some(&Json::from(text.as_str()))) == *cell
+            }
+            _ => false,
+        }
+    }
+}
+
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -84,6 +104,8 @@ pub enum Role {
     Own,
     /// The rows of a record spec; history and changes views stand beside it.
     Records,
+    /// The projected columns of the versions of a spec's records.
+    Versions,
 }
 
 /// One managed table.
@@ -345,11 +367,11 @@ fn contract() -> Table {
 }
 
 fn spec() -> Table {
-    Draft::new(name::SPEC, Role::Own, &["digest"], "Record specs, all versions")
-        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
+    Draft::new(name::SPEC, Role::Own, &["contract", "contract_version", "name"], "The record specs of every contract version")
+        .derived("contract", Kind::Text, "directory", "The contract that brings it")
+        .derived("contract_version", Kind::Text, "directory", "The version that brings it")
         .derived("name", Kind::Text, "directory", "The spec; its table has the same name")
-        .derived("contract", Kind::Text, "directory", "The contract that brought it")
-        .derived("contract_version", Kind::Text, "directory", "The first version of that contract with this spec")
+        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
         .derived("document", Kind::Json, "directory", "The spec itself")
         .derived("directory_seq", Kind::Integer, "directory", "The directory event with which it became active")
         .index(&["name"])
@@ -408,7 +430,7 @@ fn event() -> Table {
         .sealed("openings", Kind::Bytes, "commitments in the header", "What the header's commitments stand for: salts, changes, notifications, reads")
         .derived("log", Kind::Text, "log leaf", "The log that holds its intent's leaf")
         .derived("log_position", Kind::Integer, "log leaf", "Position of its intent's leaf in the log, from 0")
-        .unique(&["record_id", "epoch", "seq"])
+        .unique(&["record_id", "seq", "epoch"])
         .index(&["intent_id"])
         .index(&["log_position"])
         .index(&["spec", "time"])
@@ -463,6 +485,32 @@ fn checkpoint() -> Table {
         .derived("previous", Kind::Integer, "log leaves", "Size of the checkpoint before, 0 for the first")
         .sealed("note", Kind::LongText, "node's signature", "C2SP signed note")
         .done()
+}
+
+/// The name of the table of a spec's versions.
+#[must_use]
+pub fn version_table_name(spec_name: &str) -> String {
+    format!("{spec_name}_version")
+}
+
+/// The table of the projected columns of every version of a spec's records, where columns are projected; the
+/// history view reads it, so that history answers by projected values through indexes.
+#[must_use]
+pub fn version_table(spec_name: &str, spec: &RecordSpec) -> Option<Table> {
+    if spec.projections.is_empty() {
+        return None;
+    }
+    let comment = format!("Projected columns of every version of {spec_name}");
+    let mut draft = Draft::new(&version_table_name(spec_name), Role::Versions, &["record_id", "seq"], &comment)
+        .derived("record_id", Kind::Text, "header", "The record")
+        .derived("seq", Kind::Integer, "header", "Position in the record's chain");
+    for (name, projection) in &spec.projections {
+        draft = draft.maybe(name, Kind::Projected(projection.kind), "replay of the record", "Projected from a section");
+        if projection.index {
+            draft = draft.index(&[name]);
+        }
+    }
+    Some(draft.done())
 }
 
 /// The table of a record spec.

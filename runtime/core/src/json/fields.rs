@@ -128,6 +128,32 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
+    /// The texts of the array `name`, if it is there.
+    pub fn optional_texts(&mut self, name: &str) -> Result<Option<Vec<&'a str>>, ShapeError> {
+        let Some(items) = self.optional_array(name)? else { return Ok(None) };
+        let texts = items.iter().map(|item| self.typed(name, item, "an array of strings", Json::as_str));
+        texts.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// Whether `name`, which must be there, is `null`.
+    pub fn is_null(&mut self, name: &str) -> Result<bool, ShapeError> {
+        self.need(name).map(Json::is_null)
+    }
+
+    /// The text of `name`, which must be there and may be `null`, read as something more precise.
+    pub fn nullable_parsed<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ShapeError> {
+        if self.is_null(name)? { Ok(None) } else { self.parsed(name, read).map(Some) }
+    }
+
+    /// The whole number of `name`, which must be there and may be `null`.
+    pub fn nullable_count(&mut self, name: &str) -> Result<Option<u64>, ShapeError> {
+        if self.is_null(name)? { Ok(None) } else { self.count(name).map(Some) }
+    }
+
     /// The whole number of `name`, between 0 and 2^53 - 1.
     pub fn count(&mut self, name: &str) -> Result<u64, ShapeError> {
         let value = self.need(name)?;

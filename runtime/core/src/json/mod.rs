@@ -9,6 +9,7 @@
 //! way out), `pointer` and `patch` (how a document changes), `fields` (how a document becomes a struct).
 
 mod canonical;
+mod error;
 mod fields;
 mod macros;
 mod number;
@@ -19,10 +20,14 @@ mod pointer;
 mod scan;
 mod value;
 
+pub use error::{JsonError, JsonErrorKind};
+pub use crate::json;
 pub use fields::{Fields, ShapeError};
 pub use number::Number;
 pub use object::Object;
-pub use parse::{JsonError, JsonErrorKind, Limits};
+pub use parse::Limits;
+pub(crate) use parse::shortened;
 pub use patch::{Operation, PatchError, PatchErrorKind};
 pub use pointer::{Pointer, PointerError};
+pub(crate) use pointer::{unescape, write_token};
 pub use value::Json;

@@ -1,0 +1,47 @@
+//! Deliveries: what is pending, and what became of it.
+
+use lockstep_core::database::{CommitError, DatabaseError, Delivery};
+use lockstep_core::tables::{Row, name, own_tables};
+use sqlx::sqlite::SqliteArguments;
+
+use crate::bind::{Raw, bind_raw};
+use crate::connect::SqliteDatabase;
+use crate::read;
+use crate::write::Statement;
+
+/// Pending notifications in order.
+pub(crate) async fn undelivered(database: &SqliteDatabase, limit: usize) -> Result<Vec<Row>, DatabaseError> {
+    let Some(table) = own_tables().into_iter().find(|table| table.name == name::OUTBOX) else { return Ok(Vec::new()) };
+    let sql = format!("{} WHERE status = 'pending' ORDER BY position LIMIT ?", read::select_sql(&table));
+    read::rows(database, &table, sql, &[read::count(limit)]).await
+}
+
+/// Notes what became of deliveries, in one transaction. What was delivered stays delivered; a notification that
+/// is not there any more is nothing to note.
+pub(crate) async fn deliver(database: &SqliteDatabase, deliveries: &[Delivery]) -> Result<(), DatabaseError> {
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    let unavailable = |detail: String| DatabaseError::Unavailable { detail };
+    let Some(committer) = &database.committer else { return Err(unavailable("the database is open read-only".to_owned())) };
+    let statements = deliveries.iter().map(statement).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
+    match committer.run(move |writer| Box::pin(writer.transact(statements))).await {
+        Some(Ok(())) => Ok(()),
+        Some(Err(CommitError::Conflict)) | None => Err(unavailable("the committer stopped".to_owned())),
+        Some(Err(CommitError::Refused { detail } | CommitError::Unavailable { detail } | CommitError::Unknown { detail })) => Err(unavailable(detail)),
+    }
+}
+
+fn statement(delivery: &Delivery) -> Result<Statement, String> {
+    let attempt = Raw::Integer(i64::try_from(delivery.attempt).unwrap_or(i64::MAX));
+    let (set, what) = match &delivery.result {
+        Ok(time) => ("status = 'delivered', delivered_at = ?, last_error = NULL", time.to_string()),
+        Err(reason) => ("last_error = ?", reason.replace('\0', "")),
+    };
+    let sql = format!("UPDATE {} SET {set}, attempts = max(attempts, ?) WHERE id = ? AND status = 'pending'", name::OUTBOX);
+    let mut arguments = SqliteArguments::default();
+    for value in [Raw::Text(what), attempt, Raw::Text(delivery.id.clone())] {
+        bind_raw(&mut arguments, &value).map_err(|error| error.to_string())?;
+    }
+    Ok(Statement::changing_any(sql, arguments))
+}

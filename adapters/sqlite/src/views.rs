@@ -1,0 +1,129 @@
+//! The views beside the tables: history, changes, entitlements.
+//!
+//! All are plain joins over indexed columns, so that a filter by record or by projected value reaches an index
+//! (`tests/views.rs` reads the query plans).
+
+use lockstep_core::spec::PARTIES;
+use lockstep_core::tables::{Kind, Role, Table, name, version_table_name};
+
+use crate::bind::quoted;
+
+/// Columns of the history view; a projected column of the same name is left to the record table.
+const HISTORY: [&str; 9] = ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+
+/// Names and definitions of the views that belong to these tables.
+pub(crate) fn of(tables: &[Table]) -> Vec<(String, String)> {
+    let mut views = Vec::new();
+    let records: Vec<&Table> = tables.iter().filter(|table| table.role == Role::Records).collect();
+    for table in &records {
+        let versions = tables.iter().find(|other| other.role == Role::Versions && other.name == version_table_name(&table.name));
+        views.push(view(format!("{}_history", table.name), &history(&table.name, versions)));
+        views.push(view(format!("{}_changes", table.name), &changes(&table.name)));
+    }
+    if tables.iter().any(|table| table.name == name::SPEC) {
+        let arms: Vec<String> = records.iter().map(|table| entitlement(&table.name)).collect();
+        let body = if arms.is_empty() { nothing() } else { arms.join("\nUNION ALL\n") };
+        views.push(view(name::ENTITLEMENT.to_owned(), &body));
+    }
+    views
+}
+
+fn view(name: String, body: &str) -> (String, String) {
+    let sql = format!("CREATE VIEW {} AS\n{body}", quoted(&name));
+    (name, sql)
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// A row per version. The versions table leads where there is one: its indexes are on projected values.
+fn history(spec: &str, versions: Option<&Table>) -> String {
+    let projected: String = versions
+        .into_iter()
+        .flat_map(|table| &table.columns)
+        .filter(|column| matches!(column.kind, Kind::Projected(_)) && !HISTORY.contains(&column.name.as_str()))
+        .map(|column| format!(", v.{}", quoted(&column.name)))
+        .collect();
+    let from = match versions {
+        Some(table) => format!(
+            "{} AS v\nJOIN {} AS e ON e.record_id = v.record_id AND e.seq = v.seq",
+            quoted(&table.name),
+            name::EVENT
+        ),
+        None => format!("{} AS e\nWHERE e.spec = {}", name::EVENT, literal(spec)),
+    };
+    let leader = if versions.is_some() { "v" } else { "e" };
+    format!(
+        "SELECT {leader}.record_id AS record_id, e.seq AS seq, e.time AS valid_from,\n  \
+         (SELECT n.time FROM {event} AS n WHERE n.record_id = e.record_id AND n.seq > e.seq ORDER BY n.seq LIMIT 1) AS valid_to,\n  \
+         e.actor AS actor, e.intent_id AS intent_id, e.contract AS contract, e.contract_version AS contract_version, e.method AS method{projected}\n\
+         FROM {from}",
+        event = name::EVENT
+    )
+}
+
+/// A row per change. What `move` and `copy` brought is in `value` as well.
+fn changes(spec: &str) -> String {
+    format!(
+        "SELECT e.record_id AS record_id, e.seq AS seq, e.time AS time, e.actor AS actor, c.section AS section, c.op AS op, c.path AS path,\n  \
+         c.before AS before, CASE c.op WHEN 'remove' THEN NULL ELSE c.value END AS after\n\
+         FROM {} AS e\nJOIN {} AS c ON c.event_id = e.event_id\nWHERE e.spec = {}",
+        name::EVENT,
+        name::CHANGE,
+        literal(spec)
+    )
+}
+
+fn nothing() -> String {
+    "SELECT NULL AS spec, NULL AS record_id, NULL AS section, NULL AS subject, NULL AS mode, NULL AS from_seq, NULL AS to_seq WHERE 0".to_owned()
+}
+
+/// Who may do what with the sections of one spec's records: a row per role held, by the version of the spec that
+/// governs the record. Everybody's subject is `*`.
+fn entitlement(spec: &str) -> String {
+    let arm = |subject: &str, from: &str, to: &str, join: &str, condition: &str| {
+        format!(
+            "SELECT {spec} AS spec, r.record_id AS record_id, section.key AS section, {subject} AS subject, m.mode AS mode, {from} AS from_seq, {to} AS to_seq\n\
+             FROM {records} AS r\n\
+             JOIN {specs} AS s ON s.digest = {governing}\n\
+             JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
+             JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
+             JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
+             WHERE coalesce(json_extract(s.document, '$.roles.' || role.value || '.everyone'), 0) = {condition}",
+            spec = literal(spec),
+            records = quoted(spec),
+            specs = name::SPEC,
+            governing = governing(spec),
+            parties = PARTIES,
+        )
+    };
+    let holder = "coalesce(json_extract(party.value, '$.actor'), json_extract(party.value, '$.participant'))";
+    let from = "json_extract(party.value, '$.from')";
+    let to = "json_extract(party.value, '$.to')";
+    let held = format!("\nJOIN json_each(r.{PARTIES}, '$.members') AS party");
+    let named = arm(holder, from, to, &held, "0 AND json_extract(party.value, '$.role') = role.value");
+    let everyone = arm("'*'", "1", "NULL", "", "1");
+    format!("{everyone}\nUNION ALL\n{named}")
+}
+
+/// The digest of the spec that governs a record: the newest one of its contract that is not newer than the version
+/// the record is on.
+fn governing(spec: &str) -> String {
+    let contract = "substr(r.lockstep_contract, 1, instr(r.lockstep_contract, '@') - 1)";
+    let version = "substr(r.lockstep_contract, instr(r.lockstep_contract, '@') + 1)";
+    format!(
+        "(SELECT g.digest FROM {} AS g WHERE g.name = {} AND g.contract = {contract} AND {} <= {} ORDER BY {} DESC LIMIT 1)",
+        name::SPEC,
+        literal(spec),
+        sortable("g.contract_version"),
+        sortable(version),
+        sortable("g.contract_version"),
+    )
+}
+
+/// A version as text that sorts like it: its three numbers, padded.
+fn sortable(version: &str) -> String {
+    let list = format!("('[' || replace({version}, '.', ',') || ']')");
+    format!("format('%010d%010d%010d', json_extract({list}, '$[0]'), json_extract({list}, '$[1]'), json_extract({list}, '$[2]'))")
+}

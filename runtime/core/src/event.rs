@@ -1,0 +1,334 @@
+//! What did change one record: a hash-chained header, and the openings of its commitments.
+
+use std::collections::BTreeMap;
+
+use crate::crypto::{ALGORITHMS, Context, Digest, Salt, commit, commit_canonical};
+use crate::json::{Fields, Json, Limits, Operation, ShapeError, json};
+use crate::names::{NodeName, RecordId};
+use crate::package::FORMAT;
+use crate::time::Timestamp;
+
+/// The version of the verdict rules (schema subset, entitlements, directory) that this version judges by.
+pub const RULES: u64 = 1;
+/// Domain of the commitment to a section's content.
+pub const CONTENT_DOMAIN: &str = "lockstep.content.v1";
+/// Domain of the commitment to an event's changes of a section.
+pub const CHANGES_DOMAIN: &str = "lockstep.changes.v1";
+/// Domain of the commitment to an event's notifications of a section.
+pub const NOTIFICATIONS_DOMAIN: &str = "lockstep.notifications.v1";
+/// Domain of the commitment to what else an event's execution read.
+pub const READS_DOMAIN: &str = "lockstep.reads.v1";
+
+/// A section in a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSection {
+    /// The seq of the event that last wrote it.
+    pub seq: u64,
+    /// Commitment to its content.
+    pub content: Digest,
+    /// Commitments to this event's changes and notifications, where this event's method declares it as written.
+    pub written: Option<(Digest, Digest)>,
+}
+
+/// An event's header; its hash is the event's id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The network.
+    pub network: Digest,
+    /// The log that holds the leaf of its intent's outcome.
+    pub log: String,
+    /// The record.
+    pub record: RecordId,
+    /// Epoch of the record's sequencer.
+    pub epoch: u64,
+    /// Position in the record's chain, from 1.
+    pub seq: u64,
+    /// The record's event before; `None` for the first.
+    pub prev: Option<Digest>,
+    /// The spec under which it was judged.
+    pub spec: Digest,
+    /// The package under which it was judged.
+    pub package: Digest,
+    /// The directory's seq and head under which it was judged.
+    pub directory: (u64, Digest),
+    /// The intent.
+    pub intent: Digest,
+    /// The node that ordered it.
+    pub sequencer: NodeName,
+    /// When.
+    pub time: Timestamp,
+    /// Every section that was ever written.
+    pub sections: BTreeMap<String, SealedSection>,
+    /// Commitment to what else was read.
+    pub reads: Digest,
+}
+
+impl Header {
+    /// The header as it is hashed and stored.
+    #[must_use]
+    pub fn to_json(&self) -> Json {
+        let mut sections = crate::json::Object::default();
+        for (name, sealed) in &self.sections {
+            let mut section = json!({"seq": sealed.seq, "content": sealed.content.to_string()});
+            if let (Some((changes, notifications)), Json::Object(object)) = (&sealed.written, &mut section) {
+                object.insert("changes".to_owned(), Json::from(changes.to_string()));
+                object.insert("notifications".to_owned(), Json::from(notifications.to_string()));
+            }
+            sections.insert(name.clone(), section);
+        }
+        json!({
+            "format": FORMAT, "rules": RULES, "algorithms": ALGORITHMS, "network": self.network.to_string(), "log": self.log.as_str(),
+            "record": self.record.as_str(), "epoch": self.epoch, "seq": self.seq, "prev": self.prev.map(|prev| prev.to_string()),
+            "spec": self.spec.to_string(), "package": self.package.to_string(),
+            "directory": {"seq": self.directory.0, "head": self.directory.1.to_string()}, "intent": self.intent.to_string(),
+            "sequencer": self.sequencer.as_str(), "time": self.time.to_string(), "sections": sections, "reads": self.reads.to_string()
+        })
+    }
+
+    /// The bytes to store and hash.
+    #[must_use]
+    pub fn stored(&self) -> Vec<u8> {
+        self.to_json().canonical().into_bytes()
+    }
+
+    /// The event's id.
+    #[must_use]
+    pub fn id(&self) -> Digest {
+        Digest::of(&self.stored())
+    }
+
+    /// Reads a header as it is stored.
+    ///
+    /// # Errors
+    /// What is malformed, for people.
+    pub fn read(stored: &[u8]) -> Result<Self, String> {
+        let json = Json::parse_canonical(stored, &Limits::default()).map_err(|error| error.to_string())?;
+        read_header(&json).map_err(|error| error.to_string())
+    }
+}
+
+fn read_header(json: &Json) -> Result<Header, ShapeError> {
+    let mut fields = Fields::of(json, "header")?;
+    for (name, known) in [("format", FORMAT), ("rules", RULES)] {
+        let found = fields.count(name)?;
+        if found != known {
+            return Err(ShapeError::new(format!("header/{name}"), known.to_string(), found.to_string()));
+        }
+    }
+    let algorithms = fields.text("algorithms")?;
+    if algorithms != ALGORITHMS {
+        return Err(ShapeError::new("header/algorithms", ALGORITHMS, algorithms));
+    }
+    let mut sections = BTreeMap::new();
+    for (name, section) in fields.object("sections")?.iter() {
+        let mut inner = Fields::of(section, &format!("header/sections/{name}"))?;
+        let (seq, content) = (inner.count("seq")?, inner.parsed("content", Digest::parse)?);
+        let changes = inner.optional_parsed("changes", Digest::parse)?;
+        let written = match changes {
+            None => None,
+            Some(changes) => Some((changes, inner.parsed("notifications", Digest::parse)?)),
+        };
+        inner.finish()?;
+        sections.insert(name.to_owned(), SealedSection { seq, content, written });
+    }
+    let mut directory = fields.nested("directory")?;
+    let directory_is = (directory.count("seq")?, directory.parsed("head", Digest::parse)?);
+    directory.finish()?;
+    let header = Header {
+        network: fields.parsed("network", Digest::parse)?,
+        log: fields.text("log")?.to_owned(),
+        record: fields.parsed("record", RecordId::parse)?,
+        epoch: fields.count("epoch")?,
+        seq: fields.count("seq")?,
+        prev: fields.nullable_parsed("prev", Digest::parse)?,
+        spec: fields.parsed("spec", Digest::parse)?,
+        package: fields.parsed("package", Digest::parse)?,
+        directory: directory_is,
+        intent: fields.parsed("intent", Digest::parse)?,
+        sequencer: fields.parsed("sequencer", NodeName::parse)?,
+        time: fields.parsed("time", Timestamp::parse)?,
+        sections,
+        reads: fields.parsed("reads", Digest::parse)?,
+    };
+    fields.finish()?;
+    Ok(header)
+}
+
+/// A notification in an event's openings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notification {
+    /// Order among all notifications of the intent, from 0.
+    pub index: u64,
+    /// The business event's type.
+    pub kind: String,
+    /// Its data.
+    pub data: Json,
+}
+
+/// What one event did to one section.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SectionBody {
+    /// Salt of the content's commitment; the content itself stands in the record's table.
+    pub content_salt: Salt,
+    /// Salt of the changes' commitment.
+    pub changes_salt: Salt,
+    /// The changes, in order.
+    pub changes: Vec<Operation>,
+    /// Salt of the notifications' commitment.
+    pub notifications_salt: Salt,
+    /// The notifications, in order.
+    pub notifications: Vec<Notification>,
+}
+
+impl SectionBody {
+    fn changes_json(&self) -> Json {
+        Json::from(self.changes.iter().map(Operation::to_json).collect::<Vec<_>>())
+    }
+
+    fn notifications_json(&self) -> Json {
+        let list = self.notifications.iter().map(|one| json!({"index": one.index, "type": one.kind.as_str(), "data": one.data.clone()}));
+        Json::from(list.collect::<Vec<_>>())
+    }
+}
+
+/// A record that an execution read besides the event's own: what, at which head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The record.
+    pub record: RecordId,
+    /// Its seq; 0 where it was absent.
+    pub seq: u64,
+    /// Its head.
+    pub head: Option<Digest>,
+}
+
+/// The openings of an event's commitments.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventOpenings {
+    /// Salt of the commitment to the reads.
+    pub reads_salt: Salt,
+    /// What else was read.
+    pub reads: Vec<Read>,
+    /// The sections written, by name.
+    pub sections: BTreeMap<String, SectionBody>,
+}
+
+/// Reads as the commitment has them.
+#[must_use]
+pub fn reads_json(reads: &[Read]) -> Json {
+    let list = reads.iter().map(|read| json!({"record": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}));
+    Json::from(list.collect::<Vec<_>>())
+}
+
+impl EventOpenings {
+    /// The bytes to store.
+    #[must_use]
+    pub fn stored(&self) -> Vec<u8> {
+        let mut sections = crate::json::Object::default();
+        for (name, body) in &self.sections {
+            sections.insert(name.clone(), json!({
+                "content": {"salt": body.content_salt.to_string()},
+                "changes": {"salt": body.changes_salt.to_string(), "content": body.changes_json()},
+                "notifications": {"salt": body.notifications_salt.to_string(), "content": body.notifications_json()}
+            }));
+        }
+        let reads = json!({"salt": self.reads_salt.to_string(), "content": reads_json(&self.reads)});
+        json!({"reads": reads, "sections": sections}).canonical().into_bytes()
+    }
+
+    /// Reads openings as they are stored.
+    ///
+    /// # Errors
+    /// What is malformed, for people.
+    pub fn read(stored: &[u8]) -> Result<Self, String> {
+        let limits = Limits { bytes: 128 << 20, ..Limits::default() };
+        let json = Json::parse_canonical(stored, &limits).map_err(|error| error.to_string())?;
+        read_openings(&json).map_err(|error| error.to_string())
+    }
+
+    /// Whether these are what the header's commitments stand for, the sections' contents aside.
+    ///
+    /// # Errors
+    /// Which commitment does not fit.
+    pub fn check(&self, header: &Header) -> Result<(), String> {
+        let context = |domain, section| Context { domain, network: Some(&header.network), record: Some(header.record.as_str()), section, seq: Some(header.seq) };
+        if commit(&self.reads_salt, &context(READS_DOMAIN, None), &reads_json(&self.reads)) != header.reads {
+            return Err("the reads are not those of the header".to_owned());
+        }
+        let written: Vec<&String> = header.sections.iter().filter(|(_, sealed)| sealed.written.is_some()).map(|(name, _)| name).collect();
+        if !written.iter().copied().eq(self.sections.keys()) {
+            return Err("the sections are not those that the header has as written".to_owned());
+        }
+        for (name, body) in &self.sections {
+            let Some((changes, notifications)) = header.sections.get(name).and_then(|sealed| sealed.written) else { continue };
+            if commit(&body.changes_salt, &context(CHANGES_DOMAIN, Some(name)), &body.changes_json()) != changes {
+                return Err(format!("the changes of section {name} are not those of the header"));
+            }
+            if commit(&body.notifications_salt, &context(NOTIFICATIONS_DOMAIN, Some(name)), &body.notifications_json()) != notifications {
+                return Err(format!("the notifications of section {name} are not those of the header"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The three commitments to what an event did to a section: content, changes, notifications.
+#[must_use]
+pub fn seal_section(network: &Digest, record: &RecordId, name: &str, seq: u64, content: &[u8], body: &SectionBody) -> SealedSection {
+    let context = |domain| Context { domain, network: Some(network), record: Some(record.as_str()), section: Some(name), seq: Some(seq) };
+    SealedSection {
+        seq,
+        content: commit_canonical(&body.content_salt, &context(CONTENT_DOMAIN), content),
+        written: Some((
+            commit(&body.changes_salt, &context(CHANGES_DOMAIN), &body.changes_json()),
+            commit(&body.notifications_salt, &context(NOTIFICATIONS_DOMAIN), &body.notifications_json()),
+        )),
+    }
+}
+
+fn read_openings(json: &Json) -> Result<EventOpenings, ShapeError> {
+    let mut fields = Fields::of(json, "event openings")?;
+    let mut inner = fields.nested("reads")?;
+    let reads_salt = inner.parsed("salt", Salt::parse)?;
+    let reads = inner.array("content")?.iter().map(read_read).collect::<Result<_, _>>()?;
+    inner.finish()?;
+    let mut sections = BTreeMap::new();
+    for (name, section) in fields.object("sections")?.iter() {
+        sections.insert(name.to_owned(), read_body(name, section)?);
+    }
+    fields.finish()?;
+    Ok(EventOpenings { reads_salt, reads, sections })
+}
+
+fn read_read(json: &Json) -> Result<Read, ShapeError> {
+    let mut fields = Fields::of(json, "reads")?;
+    let read = Read { record: fields.parsed("record", RecordId::parse)?, seq: fields.count("seq")?, head: fields.nullable_parsed("head", Digest::parse)? };
+    fields.finish()?;
+    Ok(read)
+}
+
+fn read_body(name: &str, json: &Json) -> Result<SectionBody, ShapeError> {
+    let mut fields = Fields::of(json, &format!("event openings of section {name}"))?;
+    let mut content = fields.nested("content")?;
+    let content_salt = content.parsed("salt", Salt::parse)?;
+    content.finish()?;
+    let mut changes = fields.nested("changes")?;
+    let changes_salt = changes.parsed("salt", Salt::parse)?;
+    let mut operations = Vec::new();
+    for operation in changes.array("content")? {
+        let bad = |error| ShapeError::new(format!("{name}/changes"), "an RFC 6902 operation", format!("{error}"));
+        operations.push(Operation::from_json(operation).map_err(bad)?);
+    }
+    changes.finish()?;
+    let mut notifications = fields.nested("notifications")?;
+    let notifications_salt = notifications.parsed("salt", Salt::parse)?;
+    let mut list = Vec::new();
+    for one in notifications.array("content")? {
+        let mut inner = Fields::of(one, "notification")?;
+        list.push(Notification { index: inner.count("index")?, kind: inner.text("type")?.to_owned(), data: inner.need("data")?.clone() });
+        inner.finish()?;
+    }
+    notifications.finish()?;
+    fields.finish()?;
+    Ok(SectionBody { content_salt, changes_salt, changes: operations, notifications_salt, notifications: list })
+}

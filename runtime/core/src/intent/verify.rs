@@ -1,0 +1,208 @@
+//! The door: the first step in the life of an intent.
+//!
+//! What does not get through here leaves no row: it was not signed by a valid key that the directory knows,
+//! or is malformed, oversized, for another network, or already expired.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::codes::Code;
+use crate::crypto::{Context, Digest, Envelope, PublicKey, commit};
+use crate::directory::Directory;
+use crate::json::{Json, JsonErrorKind, Limits};
+use crate::names::NodeName;
+use crate::package::MAX_RECORDS;
+use crate::time::Timestamp;
+
+use super::{CALL_DOMAIN, INTENT_TYPE, Openings, Payload, RECORD_DOMAIN, VerifiedIntent};
+
+/// What the door of a node lets through.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a> {
+    /// Who is known.
+    pub directory: &'a Directory,
+    /// The node whose door it is.
+    pub node: &'a NodeName,
+    /// Now.
+    pub now: Timestamp,
+    /// How far ahead an intent may expire.
+    pub longest_expiry: Duration,
+    /// Bytes and depth of one submission.
+    pub limits: Limits,
+}
+
+/// A no at the door.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// Which no.
+    pub code: Code,
+    /// What happened, for people.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Refusal { code, message: message.into() }
+    }
+}
+
+/// Lets a submission in, or says why not.
+///
+/// # Errors
+/// [`Refusal`], with a code of class refused.
+pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> {
+    let mut json = parse(bytes, &door.limits, "submission")?;
+    let openings = match &mut json {
+        Json::Object(object) => object.remove("openings"),
+        _ => None,
+    };
+    let openings = openings.ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
+    let intent = open(&json, &openings, &door.limits)?;
+    check_network(&intent, door)?;
+    let actor = door.directory.actors().get(&intent.payload.actor);
+    let actor = actor.ok_or_else(|| Refusal::new(Code::UnknownActor, format!("{} is no actor of this network", intent.payload.actor)))?;
+    if let Some(revoked) = actor.revoked {
+        return Err(Refusal::new(Code::RevokedActor, format!("the key of {} was revoked at {revoked}", intent.payload.actor)));
+    }
+    check_signature(&json, &actor.key, &intent)?;
+    check_time(&intent.payload, door)?;
+    Ok(intent)
+}
+
+/// Reads an intent as it is stored and checks all that does not depend on the moment: shape, signature by
+/// `key`, openings.
+///
+/// # Errors
+/// [`StoredError`] says in which of the two columns the trouble is.
+pub fn read_stored(envelope: &[u8], openings: &[u8], key: impl FnOnce(&Payload) -> Option<PublicKey>) -> Result<VerifiedIntent, StoredError> {
+    let limits = Limits { bytes: 64 << 20, ..Limits::default() };
+    let json = Json::parse_canonical(envelope, &limits).map_err(|error| StoredError::Envelope(error.to_string()))?;
+    let (signed, payload) = read_envelope(&json, &limits).map_err(|refusal| StoredError::Envelope(refusal.message))?;
+    let key = key(&payload).ok_or_else(|| StoredError::Envelope(format!("{} had no valid key", payload.actor)))?;
+    if signed.signatures.len() != 1 || !signed.verified_by(&key) {
+        return Err(StoredError::Envelope(format!("the signature is not {}'s", payload.actor)));
+    }
+    let opened = Json::parse_canonical(openings, &limits).map_err(|error| StoredError::Openings(error.to_string()))?;
+    let opened = Openings::read(&opened).map_err(|error| StoredError::Openings(error.to_string()))?;
+    check_openings(&payload, &opened).map_err(|refusal| StoredError::Openings(refusal.message))?;
+    Ok(assemble(&signed, payload, opened, envelope.to_vec(), openings.to_vec()))
+}
+
+/// What is wrong with a stored intent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredError {
+    /// In the column `envelope`.
+    Envelope(String),
+    /// In the column `openings`.
+    Openings(String),
+}
+
+fn parse(bytes: &[u8], limits: &Limits, what: &str) -> Result<Json, Refusal> {
+    Json::parse(bytes, limits).map_err(|error| {
+        let code = match error.kind {
+            JsonErrorKind::TooLong => Code::TooLarge,
+            JsonErrorKind::TooDeep => Code::TooDeep,
+            JsonErrorKind::DuplicateKey => Code::DuplicateKey,
+            JsonErrorKind::NumberLosesDigits => Code::NumberLosesDigits,
+            _ => Code::Malformed,
+        };
+        Refusal::new(code, format!("the {what} is not acceptable JSON: {error}"))
+    })
+}
+
+fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedIntent, Refusal> {
+    let (signed, payload) = read_envelope(envelope, limits)?;
+    let opened = Openings::read(openings).map_err(|error| {
+        let code = if error.to_string().contains("salt") { Code::BadSalt } else { Code::Malformed };
+        Refusal::new(code, error.to_string())
+    })?;
+    check_openings(&payload, &opened)?;
+    Ok(assemble(&signed, payload, opened, envelope.canonical().into_bytes(), openings.canonical().into_bytes()))
+}
+
+fn assemble(signed: &Envelope, payload: Payload, opened: Openings, envelope: Vec<u8>, openings: Vec<u8>) -> VerifiedIntent {
+    VerifiedIntent {
+        id: Digest::of(&signed.payload),
+        payload,
+        call: opened.call,
+        targets: opened.targets.into_iter().map(|(_, target)| target).collect(),
+        envelope,
+        openings,
+    }
+}
+
+fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Refusal> {
+    let malformed = |what: String| Refusal::new(Code::Malformed, what);
+    let signed = Envelope::from_json(json).map_err(|error| malformed(error.to_string()))?;
+    if signed.payload_type != INTENT_TYPE {
+        return Err(malformed(format!("payload type {} is not {INTENT_TYPE}", signed.payload_type)));
+    }
+    let payload = parse(&signed.payload, limits, "payload")?;
+    if payload.canonical().as_bytes() != signed.payload {
+        return Err(Refusal::new(Code::NotCanonical, "the payload is not in canonical form (RFC 8785); sign the canonical bytes"));
+    }
+    let payload = Payload::read(&payload).map_err(|error| match error {
+        super::read::PayloadError::Shape(error) => malformed(error.to_string()),
+        super::read::PayloadError::Format(..) => Refusal::new(Code::UnknownFormat, error.to_string()),
+    })?;
+    if payload.records.is_empty() || payload.records.len() > MAX_RECORDS {
+        return Err(malformed(format!("an intent has 1 to {MAX_RECORDS} records, this one has {}", payload.records.len())));
+    }
+    Ok((signed, payload))
+}
+
+fn check_openings(payload: &Payload, opened: &Openings) -> Result<(), Refusal> {
+    let bad = |what: String| Err(Refusal::new(Code::BadOpening, what));
+    let context = |domain| Context { domain, network: Some(&payload.network), record: None, section: None, seq: None };
+    if commit(&opened.call_salt, &context(CALL_DOMAIN), &opened.call.to_json()) != payload.call {
+        return bad("the opened call is not the one that was signed".to_owned());
+    }
+    if opened.targets.len() != payload.records.len() {
+        return bad(format!("{} records are opened, {} were signed", opened.targets.len(), payload.records.len()));
+    }
+    let mut seen = BTreeSet::new();
+    for (index, ((salt, target), signed)) in opened.targets.iter().zip(&payload.records).enumerate() {
+        if commit(salt, &context(RECORD_DOMAIN), &target.to_json()) != *signed {
+            return bad(format!("opened record {index} is not the one that was signed"));
+        }
+        if !seen.insert(&target.record) {
+            return Err(Refusal::new(Code::Malformed, format!("record {} is named twice", target.record)));
+        }
+    }
+    Ok(())
+}
+
+fn check_network(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal> {
+    let payload = &intent.payload;
+    if payload.network != door.directory.network() {
+        return Err(Refusal::new(Code::WrongNetwork, format!("it is for network {}, this is {}", payload.network, door.directory.network())));
+    }
+    let elsewhere = intent.targets.iter().find(|target| target.record.node() != *door.node);
+    if payload.sequencer != *door.node || elsewhere.is_some() {
+        let what = elsewhere.map_or_else(|| format!("sequencer {}", payload.sequencer), |target| format!("record {}", target.record));
+        return Err(Refusal::new(Code::WrongSequencer, format!("{what} is not sequenced by node {}", door.node)));
+    }
+    Ok(())
+}
+
+fn check_signature(envelope: &Json, key: &PublicKey, intent: &VerifiedIntent) -> Result<(), Refusal> {
+    let signed = Envelope::from_json(envelope).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
+    if signed.signatures.len() != 1 || !signed.verified_by(key) {
+        return Err(Refusal::new(Code::BadSignature, format!("the signature is not {}'s", intent.payload.actor)));
+    }
+    Ok(())
+}
+
+fn check_time(payload: &Payload, door: &Door<'_>) -> Result<(), Refusal> {
+    if payload.expires <= door.now {
+        return Err(Refusal::new(Code::Expired, format!("it expired at {}, now is {}", payload.expires, door.now)));
+    }
+    if payload.expires > door.now.plus(door.longest_expiry) {
+        let minutes = door.longest_expiry.as_secs() / 60;
+        return Err(Refusal::new(Code::ExpiryTooFar, format!("it expires at {}; this network allows {minutes} minutes ahead", payload.expires)));
+    }
+    Ok(())
+}

@@ -1,0 +1,327 @@
+//! The rows themselves, one function for each table, in the column order of the catalogue.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::crypto::Digest;
+use crate::database::Write;
+use crate::directory::{Body, Directory, DirectoryEvent, SpecEntry, Status};
+use crate::event::{Header, Notification};
+use crate::intent::{Call, VerifiedIntent};
+use crate::json::{Json, Operation, json};
+use crate::log::Tile;
+use crate::outcome::Outcome;
+use crate::package::FORMAT;
+use crate::record::RecordState;
+use crate::seal::SealedEvent;
+use crate::spec::PARTIES;
+use crate::tables::{Cell, Row, Table, name};
+use crate::time::Timestamp;
+
+fn text(value: impl ToString) -> Cell {
+    Cell::Text(value.to_string())
+}
+
+fn maybe(value: Option<impl ToString>) -> Cell {
+    value.map_or(Cell::Null, text)
+}
+
+/// Stands in for a checkpoint's size until the batch is finished.
+const UNSET_CHECKPOINT: Cell = Cell::Null;
+
+/// Fills in the size of the checkpoint that covers these rows, where their table has a column for it.
+pub(super) fn set_checkpoint(table: &Table, writes: &mut [Write], size: u64) {
+    let Some(at) = table.position("checkpoint").filter(|_| table.name == name::INTENT || table.name == name::DIRECTORY) else { return };
+    for write in writes {
+        if let Write::Insert(row) = write
+            && let Some(cell) = row.get_mut(at)
+        {
+            *cell = Cell::count(size);
+        }
+    }
+}
+
+pub(super) fn meta_rows(directory: &Directory, node: &str, log: &str) -> Vec<Row> {
+    let participant = directory.nodes().get(node).map(|node| node.participant.clone()).unwrap_or_default();
+    let facts = [
+        ("format", FORMAT.to_string()),
+        ("network_id", directory.network().to_string()),
+        ("network", directory.title().to_owned()),
+        ("participant", participant),
+        ("node", node.to_owned()),
+        ("log", log.to_owned()),
+    ];
+    facts.into_iter().map(|(key, value)| vec![text(key), Cell::Text(value)]).collect()
+}
+
+pub(super) fn directory_row(event: &DirectoryEvent, log: &str, position: u64) -> Row {
+    vec![
+        Cell::count(event.seq),
+        text(event.head()),
+        text(event.body.kind()),
+        text(&event.by),
+        Cell::Timestamp(event.time),
+        Cell::Bytes(event.stored()),
+        text(log),
+        Cell::count(position),
+        UNSET_CHECKPOINT,
+    ]
+}
+
+/// The rows that a directory event makes or changes: those whose entries bear its seq.
+pub(super) fn directory_writes(event: &DirectoryEvent, directory: &Directory, package: Option<&[u8]>) -> Vec<(&'static str, Write)> {
+    let mut writes = Vec::new();
+    let seq = event.seq;
+    for (participant, found) in directory.participants().iter().filter(|(_, found)| found.seq == seq) {
+        let row = vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
+        writes.push((name::PARTICIPANT, Write::Put(row)));
+    }
+    for (node, found) in directory.nodes().iter().filter(|(_, found)| found.seq == seq) {
+        let row = vec![text(node), text(&found.participant), text(found.key), Cell::count(found.incarnation), Cell::count(seq)];
+        writes.push((name::NODE, Write::Put(row)));
+    }
+    for (actor, found) in directory.actors().iter().filter(|(_, found)| found.seq == seq) {
+        let roles = Json::from(found.roles.iter().map(|role| Json::from(role.as_str())).collect::<Vec<_>>());
+        let revoked = found.revoked.map_or(Cell::Null, Cell::Timestamp);
+        let row = vec![text(actor), text(actor.participant()), Cell::Text(roles.canonical()), text(found.key), Cell::Timestamp(found.since), revoked, Cell::count(seq)];
+        writes.push((name::ACTOR, Write::Put(row)));
+    }
+    for (contract, version, found) in contracts(directory).filter(|(_, _, found)| found.seq == seq) {
+        let proposed = matches!(event.body, Body::ContractPropose { .. });
+        let write = if proposed {
+            let bytes = package.map_or(Cell::Bytes(Vec::new()), |bytes| Cell::Bytes(bytes.to_vec()));
+            Write::Insert(vec![text(contract), text(version), text(found.manifest.digest()), text(found.status.as_str()), Cell::count(seq), bytes])
+        } else {
+            Write::Update { key: vec![text(contract), text(version)], set: vec![(3, text(found.status.as_str())), (4, Cell::count(seq))] }
+        };
+        writes.push((name::CONTRACT, write));
+        if found.status == Status::Active && !proposed {
+            writes.extend(found.manifest.specs.iter().map(|(spec, body)| {
+                let row = vec![text(contract), text(version), text(spec), text(body.digest()), Cell::Text(body.document().canonical()), Cell::count(seq)];
+                (name::SPEC, Write::Put(row))
+            }));
+        }
+    }
+    writes
+}
+
+fn contracts(directory: &Directory) -> impl Iterator<Item = (&crate::names::ContractName, &crate::names::Version, &crate::directory::Contract)> {
+    directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)))
+}
+
+/// Contract, version and method of an intent, as far as it has them.
+fn called(intent: &VerifiedIntent, package: Option<&Digest>, directory: &Directory) -> [Cell; 3] {
+    let version = package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version.clone());
+    match intent.call() {
+        Call::Method { contract, method, .. } => [text(contract), maybe(version), text(method)],
+        Call::Changes { .. } => [Cell::Null, maybe(version), Cell::Null],
+    }
+}
+
+pub(super) fn intent_row(intent: &VerifiedIntent, outcome: &Outcome, directory: &Directory, log: &str, position: u64) -> Row {
+    let payload = intent.payload();
+    let [contract, version, method] = called(intent, outcome.reasons.judged.package.as_ref(), directory);
+    let records = Json::from(intent.targets().iter().map(|target| Json::from(target.record.as_str())).collect::<Vec<_>>());
+    let first = intent.targets().first().map(|target| target.record.to_string());
+    let expect = intent.targets().iter().any(|target| target.expect.is_some());
+    let expected = Json::from(intent.targets().iter().map(|target| Json::from(target.expect)).collect::<Vec<_>>());
+    let arguments = match intent.call() {
+        Call::Method { arguments, .. } => text(arguments.canonical()),
+        Call::Changes { .. } => Cell::Null,
+    };
+    let rejected = outcome.reasons.rejected.as_ref();
+    vec![
+        text(intent.id()),
+        text(outcome.ending.as_str()),
+        maybe(rejected.map(|rejected| rejected.code)),
+        maybe(rejected.and_then(|rejected| rejected.reason.as_ref())),
+        maybe(rejected.map(|rejected| &rejected.message)),
+        text("local"),
+        text(&payload.actor),
+        text(payload.actor.participant()),
+        text(payload.nonce),
+        contract,
+        version,
+        method,
+        maybe(first),
+        text(records.canonical()),
+        arguments,
+        if expect { text(expected.canonical()) } else { Cell::Null },
+        Cell::Timestamp(outcome.submitted),
+        Cell::Timestamp(outcome.time),
+        Cell::Timestamp(payload.expires),
+        text(log),
+        Cell::count(position),
+        UNSET_CHECKPOINT,
+        Cell::Bytes(intent.envelope().to_vec()),
+        Cell::Bytes(intent.openings().to_vec()),
+        Cell::Bytes(outcome.stored()),
+    ]
+}
+
+pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory: &Directory, position: u64) -> Row {
+    let header = &event.header;
+    let [contract, version, method] = called(intent, Some(&header.package), directory);
+    vec![
+        text(event.id),
+        text(&event.entry.name),
+        text(&header.record),
+        Cell::count(header.epoch),
+        Cell::count(header.seq),
+        maybe(header.prev),
+        text(header.intent),
+        text(&intent.payload().actor),
+        contract,
+        version,
+        method,
+        Cell::Timestamp(header.time),
+        Cell::Bytes(event.header_stored.clone()),
+        Cell::Bytes(event.openings_stored.clone()),
+        text(&header.log),
+        Cell::count(position),
+    ]
+}
+
+pub(super) fn change_rows(event: &SealedEvent) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (section, body) in &event.openings.sections {
+        let before = event.values_before.get(section).map(Vec::as_slice).unwrap_or_default();
+        for (operation, before) in body.changes.iter().zip(before) {
+            let value = match operation {
+                Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => text(value.canonical()),
+                Operation::Remove { .. } | Operation::Move { .. } | Operation::Copy { .. } => Cell::Null,
+            };
+            rows.push(vec![
+                text(event.id),
+                Cell::count(rows.len() as u64),
+                text(section),
+                text(operation.name()),
+                text(operation.path()),
+                maybe(operation.from()),
+                value,
+                if before.is_null() { Cell::Null } else { text(before.canonical()) },
+            ]);
+        }
+    }
+    rows
+}
+
+/// The stable id of a notification.
+#[must_use]
+pub fn notification_id(header: &Header, section: &str, index: usize) -> String {
+    format!("{}#{}.{}.{section}.{index}", header.record, header.epoch, header.seq)
+}
+
+/// A notification as consumers get it, a CloudEvent 1.0; the proof is added when it is relayed.
+#[must_use]
+pub fn cloud_event(header: &Header, event_id: &Digest, spec: &str, section: &str, index: usize, notification: &Notification) -> Json {
+    json!({
+        "specversion": "1.0", "id": notification_id(header, section, index), "source": format!("lockstep://{}/{}", header.network, header.sequencer),
+        "type": notification.kind.as_str(), "subject": format!("{spec}/{}", header.record), "time": header.time.to_string(),
+        "sequence": format!("{:020}", header.seq), "section": section, "eventid": event_id.to_string(), "signer": header.sequencer.as_str(),
+        "datacontenttype": "application/json", "data": notification.data.clone()
+    })
+}
+
+pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (section, body) in &event.openings.sections {
+        for (index, notification) in body.notifications.iter().enumerate() {
+            rows.push(vec![
+                text(notification_id(&event.header, section, index)),
+                text(&event.entry.name),
+                text(&event.header.record),
+                text(&notification.kind),
+                text(cloud_event(&event.header, &event.id, event.entry.name.as_str(), section, index, notification).canonical()),
+                Cell::count(position * 1_000_000 + notification.index),
+                text(section),
+                text(event.id),
+                text("pending"),
+                Cell::Integer(0),
+                Cell::Null,
+                Cell::Null,
+            ]);
+        }
+    }
+    rows
+}
+
+fn projected(entry: &SpecEntry, state: &RecordState) -> Vec<Cell> {
+    let cells = entry.spec.projections.values().map(|projection| {
+        let content = state.content(&projection.section);
+        projection.kind.convert(content.at(&projection.pointer))
+    });
+    cells.collect()
+}
+
+pub(super) fn version_row(event: &SealedEvent) -> Row {
+    let mut row = vec![text(&event.header.record), Cell::count(event.header.seq)];
+    row.extend(projected(&event.entry, &event.after));
+    row
+}
+
+/// Sections in the column order of a record table: parties, then the others by name.
+fn sections(entry: &SpecEntry) -> impl Iterator<Item = &str> {
+    std::iter::once(PARTIES).chain(entry.spec.sections.keys().map(String::as_str).filter(|name| *name != PARTIES))
+}
+
+/// The row of a record as it stands after its last event.
+#[must_use]
+pub fn record_row(entry: &SpecEntry, record: &str, state: &RecordState, time: Timestamp) -> Row {
+    let mut row = vec![text(record)];
+    row.extend(sections(entry).map(|name| content_cell(&state.content(name).canonical())));
+    row.extend(projected(entry, state));
+    row.extend(head_cells(state, time));
+    row
+}
+
+fn content_cell(canonical: &str) -> Cell {
+    if canonical == "null" { Cell::Null } else { text(canonical) }
+}
+
+fn head_cells(state: &RecordState, time: Timestamp) -> [Cell; 5] {
+    [Cell::count(state.seq), text(state.head), text(&state.on), text("full"), Cell::Timestamp(time)]
+}
+
+/// The write of a record that a batch changed: all of a new one, else only what changed.
+pub(super) fn record_write(
+    entry: &SpecEntry,
+    before: Option<&RecordState>,
+    after: &RecordState,
+    contents: &BTreeMap<String, Arc<str>>,
+    time: Timestamp,
+    record: &str,
+) -> Write {
+    let row = || {
+        let mut row = vec![text(record)];
+        row.extend(sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))));
+        row.extend(projected(entry, after));
+        row.extend(head_cells(after, time));
+        row
+    };
+    let Some(before) = before else { return Write::Insert(row()) };
+    let mut set: Vec<(usize, Cell)> = Vec::new();
+    for (index, name) in sections(entry).enumerate() {
+        if let Some(canonical) = contents.get(name).filter(|_| after.content(name) != before.content(name)) {
+            set.push((1 + index, content_cell(canonical)));
+        }
+    }
+    let first_projected = 1 + entry.spec.sections.len();
+    for (index, (projection, cell)) in entry.spec.projections.values().zip(projected(entry, after)).enumerate() {
+        if contents.contains_key(&projection.section) || before.spec_digest != after.spec_digest {
+            set.push((first_projected + index, cell));
+        }
+    }
+    let first_head = first_projected + entry.spec.projections.len();
+    set.extend(head_cells(after, time).into_iter().enumerate().map(|(index, cell)| (first_head + index, cell)).filter(|(index, _)| *index != first_head + 3));
+    Write::Update { key: vec![text(record)], set }
+}
+
+pub(super) fn tile_row(log: &str, tile: &Tile) -> Row {
+    let hashes = tile.hashes.iter().flat_map(|hash| hash.as_bytes().iter().copied()).collect();
+    vec![text(log), Cell::count(tile.level.into()), Cell::count(tile.index), Cell::Bytes(hashes)]
+}
+
+pub(super) fn checkpoint_row(log: &str, size: u64, root: &Digest, time: Timestamp, previous: u64, note: &str) -> Row {
+    vec![text(log), Cell::count(size), text(root), Cell::Timestamp(time), Cell::count(previous), text(note)]
+}
