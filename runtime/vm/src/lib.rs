@@ -16,5 +16,5 @@ mod inspect;
 mod sections;
 mod trap;
 
-//pub use config::{CodeBounds, WasmConfig};
-//pub use engine::{EngineError, WasmEngine};
+pub use config::{CodeBounds, WasmConfig};
+pub use engine::{EngineError, WasmEngine};

@@ -110,7 +110,10 @@ impl Toolchain {
 
     /// Maps every folder of this machine to a name that is the same everywhere.
     fn rustc_flags(&self, stage: &Stage) -> OsString {
-        let mut folders = vec![(self.sysroot.join("lib/rustlib/src/rust"), "rust")];
+        let library = self.sysroot.join("lib/rustlib/src/rust");
+        // Debian's sources are elsewhere, behind a link.
+        let real_library = library.join("library").canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
+        let mut folders: Vec<_> = [library].into_iter().chain(real_library).map(|folder| (folder, "rust")).collect();
         let registry = cargo_home().join("registry/src");
         folders.push((registry.clone(), "registry"));
         let indexes = std::fs::read_dir(registry).into_iter().flatten().flatten();
