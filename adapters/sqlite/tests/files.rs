@@ -63,8 +63,8 @@ async fn a_read_only_handle_reads_and_changes_nothing() {
     assert!(matches!(beside.commit(&batch(Some("one"), "two", Vec::new())).await, Err(CommitError::Unavailable { .. })));
     assert!(beside.prepare(&tables()).await.is_err());
     assert!(beside.plan(&tables()).await.unwrap().is_empty());
-    database.close().await;
     beside.close().await;
+    database.close().await;
 
     let copy = directory.file("copy.db");
     std::fs::copy(&path, &copy).unwrap();
