@@ -71,6 +71,11 @@ impl Context {
         &self.given.time
     }
 
+    /// The day of [`Context::time`]: `2026-11-21`.
+    pub fn date(&self) -> &str {
+        self.given.time.split('T').next().unwrap_or_default()
+    }
+
     /// The intent's id, 64 hexadecimal digits: unique in the network.
     pub fn intent(&self) -> &str {
         &self.given.intent
@@ -176,7 +181,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure.
-    pub fn set<T: Serialize + ?Sized>(&mut self, section: &str, value: &T) -> Outcome {
+    pub fn set<T: Serialize + ?Sized>(&self, section: &str, value: &T) -> Outcome {
         self.first().set(section, value)
     }
 
@@ -184,7 +189,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure.
-    pub fn append<T: Serialize + ?Sized>(&mut self, section: &str, pointer: &str, value: &T) -> Outcome {
+    pub fn append<T: Serialize + ?Sized>(&self, section: &str, pointer: &str, value: &T) -> Outcome {
         self.first().append(section, pointer, value)
     }
 
@@ -192,7 +197,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure.
-    pub fn add<T: Serialize + ?Sized>(&mut self, section: &str, pointer: &str, value: &T) -> Outcome {
+    pub fn add<T: Serialize + ?Sized>(&self, section: &str, pointer: &str, value: &T) -> Outcome {
         self.first().add(section, pointer, value)
     }
 
@@ -200,7 +205,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure, where nothing is at `pointer`.
-    pub fn remove(&mut self, section: &str, pointer: &str) -> Outcome {
+    pub fn remove(&self, section: &str, pointer: &str) -> Outcome {
         self.first().remove(section, pointer)
     }
 
@@ -208,7 +213,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure, where nothing is at `pointer`.
-    pub fn replace<T: Serialize + ?Sized>(&mut self, section: &str, pointer: &str, value: &T) -> Outcome {
+    pub fn replace<T: Serialize + ?Sized>(&self, section: &str, pointer: &str, value: &T) -> Outcome {
         self.first().replace(section, pointer, value)
     }
 
@@ -216,7 +221,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure, where another value is.
-    pub fn test<T: Serialize + ?Sized>(&mut self, section: &str, pointer: &str, value: &T) -> Outcome {
+    pub fn test<T: Serialize + ?Sized>(&self, section: &str, pointer: &str, value: &T) -> Outcome {
         self.first().test(section, pointer, value)
     }
 
@@ -224,7 +229,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure.
-    pub fn move_value(&mut self, section: &str, from: &str, pointer: &str) -> Outcome {
+    pub fn move_value(&self, section: &str, from: &str, pointer: &str) -> Outcome {
         self.first().move_value(section, from, pointer)
     }
 
@@ -232,7 +237,7 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure.
-    pub fn copy_value(&mut self, section: &str, from: &str, pointer: &str) -> Outcome {
+    pub fn copy_value(&self, section: &str, from: &str, pointer: &str) -> Outcome {
         self.first().copy_value(section, from, pointer)
     }
 
@@ -240,26 +245,26 @@ impl Context {
     ///
     /// # Errors
     /// The host's failure, where the manifest's method does not name `kind`.
-    pub fn notify<T: Serialize + ?Sized>(&mut self, section: &str, kind: &str, data: &T) -> Outcome {
+    pub fn notify<T: Serialize + ?Sized>(&self, section: &str, kind: &str, data: &T) -> Outcome {
         self.first().notify(section, kind, data)
     }
 
-    /// Gives `actor` a role in the record, from this intent's event on. The method must declare that it
-    /// writes `parties`.
+    /// Gives a role in the record to an actor, `bob@buyer`, or to all of a participant's, `buyer`, from this
+    /// intent's event on. The method must declare that it writes `parties`.
     ///
     /// # Errors
-    /// The host's failure, or reason `actor` where `actor` is no `NAME@PARTICIPANT`.
-    pub fn grant(&mut self, role: &str, actor: &str) -> Outcome {
-        self.first().grant(role, actor)
+    /// The host's failure.
+    pub fn grant(&self, role: &str, to: &str) -> Outcome {
+        self.first().grant(role, to)
     }
 
-    /// Ends `actor`'s role in the record with this intent's event. The method must declare that it reads
-    /// and writes `parties`.
+    /// Ends with this intent's event what [`Context::grant`] gave. The method must declare that it writes
+    /// `parties`.
     ///
     /// # Errors
-    /// The host's failure, or reason `role` where the actor does not have the role.
-    pub fn revoke(&mut self, role: &str, actor: &str) -> Outcome {
-        self.first().revoke(role, actor)
+    /// The host's failure, or reason `role` where nobody was given the role so.
+    pub fn revoke(&self, role: &str, from: &str) -> Outcome {
+        self.first().revoke(role, from)
     }
 
     /// A line for whoever replays the intent; no part of any outcome.

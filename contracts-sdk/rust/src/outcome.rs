@@ -14,6 +14,13 @@ pub struct Rejection {
     pub message: String,
 }
 
+impl Rejection {
+    /// A no for where an error is wanted, such as `ok_or_else`; elsewhere [`reject`] reads better.
+    pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
+        Rejection { reason: reason.into(), message: message.into() }
+    }
+}
+
 /// Ends the method with a rejection: `return reject("offer_too_low", "an offer must be …")`.
 ///
 /// It is generic so that helpers returning a value can reject, too.
@@ -21,7 +28,7 @@ pub struct Rejection {
 /// # Errors
 /// Always: that is what it is for.
 pub fn reject<T>(reason: impl Into<String>, message: impl Into<String>) -> Result<T, Rejection> {
-    Err(Rejection { reason: reason.into(), message: message.into() })
+    Err(Rejection::new(reason, message))
 }
 
 /// What the host answers when it does not do what was asked.
