@@ -6,7 +6,6 @@
 mod args;
 mod config;
 mod context;
-mod contract;
 mod error;
 mod keys;
 mod output;

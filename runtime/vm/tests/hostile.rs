@@ -1,6 +1,6 @@
 //! Code that means harm, or that its author never ran: every way ends the call, none the process.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test says what it expects by failing")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
 
 mod support;
 

@@ -7,4 +7,4 @@ mod stage;
 mod toolchain;
 
 pub use build::{BuildError, BuildOptions, Built, build};
-//pub use new::{NewError, new_contract};
+pub use new::{NewError, new_contract};

@@ -90,6 +90,7 @@ impl Toolchain {
             .env("RUSTC", &self.rustc)
             .env("CARGO_TARGET_DIR", &stage.target_dir)
             .env("CARGO_ENCODED_RUSTFLAGS", self.rustc_flags(stage))
+            .env("CARGO_TERM_QUIET", "true")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "line-tables-only")
             .env("CARGO_PROFILE_RELEASE_STRIP", "none")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")

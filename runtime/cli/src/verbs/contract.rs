@@ -10,7 +10,7 @@ use lockstep_core::package::Package;
 use lockstep_node::Node;
 
 use crate::context::Context;
-use crate::contract::{BuildOptions, build};
+use lockstep_cli::contract::{BuildOptions, build};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::verbs::directory::change;
