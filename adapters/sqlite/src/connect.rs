@@ -86,12 +86,13 @@ impl SqliteDatabase {
         Ok(SqliteDatabase { reading, readers, queries: Semaphore::new(QUERIES), committer })
     }
 
-    /// Ends all connections, after what was given to the committer is done.
+    /// Ends all connections, after what was given to the committer is done. The writing one goes last: only that
+    /// one can move the log into the file, so that the file alone is the whole database.
     pub async fn close(self) {
+        self.readers.close().await;
         if let Some(committer) = self.committer {
             committer.close().await;
         }
-        self.readers.close().await;
     }
 }
 

@@ -92,16 +92,16 @@ pub(super) async fn put(factory: &dyn Factory) -> Result<(), String> {
     Ok(())
 }
 
-fn update(name: &str, seq: i64, set: Vec<(usize, Cell)>) -> Write {
+fn update_of(name: &str, seq: i64, set: Vec<(usize, Cell)>) -> Write {
     Write::Update { key: vec![text(name), Cell::Integer(seq)], set }
 }
 
 pub(super) async fn update_nothing(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts((0..5).map(|at| pair("a", at, at))))])).await?;
-    let missing = || update("a", 99, vec![(3, text("note"))]);
+    let missing = || update_of("a", 99, vec![(3, text("note"))]);
     refused(&*database, &batch(1, 2, vec![(pairs(), vec![missing()])])).await?;
-    let several = (0..5).map(|at| update("a", at, vec![(3, text("note"))])).chain([missing()]).collect();
+    let several = (0..5).map(|at| update_of("a", at, vec![(3, text("note"))])).chain([missing()]).collect();
     refused(&*database, &batch(1, 2, vec![(pairs(), several)])).await?;
     ensure!(all(&*database, &pairs()).await?.iter().all(|row| row.get(3) == Some(&Cell::Null)), "a refused update changed rows");
     Ok(())
@@ -110,7 +110,7 @@ pub(super) async fn update_nothing(factory: &dyn Factory) -> Result<(), String> 
 pub(super) async fn update_many(factory: &dyn Factory, rows: i64) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts((0..rows).map(|at| pair("a", at, at))))])).await?;
-    let updates = (0..rows).map(|at| update("a", at, vec![(2, Cell::Integer(1_000 + at)), (3, text(&format!("note {at}")))])).collect();
+    let updates = (0..rows).map(|at| update_of("a", at, vec![(2, Cell::Integer(1_000 + at)), (3, text(&format!("note {at}")))])).collect();
     commit(&*database, &batch(1, 2, vec![(pairs(), updates)])).await?;
     let expected: Vec<_> = (0..rows).map(|at| vec![text("a"), Cell::Integer(at), Cell::Integer(1_000 + at), text(&format!("note {at}"))]).collect();
     ensure!(all(&*database, &pairs()).await? == expected, "{rows} updates did not set what they say");
@@ -120,7 +120,7 @@ pub(super) async fn update_many(factory: &dyn Factory, rows: i64) -> Result<(), 
 pub(super) async fn update(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 2, 2), pair("b", 1, 3)]))])).await?;
-    commit(&*database, &batch(1, 2, vec![(pairs(), vec![self::update("a", 2, vec![(3, text("note"))])])])).await?;
+    commit(&*database, &batch(1, 2, vec![(pairs(), vec![update_of("a", 2, vec![(3, text("note"))])])])).await?;
     let rows = all(&*database, &pairs()).await?;
     let changed = vec![text("a"), Cell::Integer(2), Cell::Integer(2), text("note")];
     ensure!(rows == [pair("a", 1, 1), changed, pair("b", 1, 3)], "the update changed something else: {rows:?}");
@@ -132,7 +132,7 @@ pub(super) async fn update(factory: &dyn Factory) -> Result<(), String> {
 
 pub(super) async fn order(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
-    let set = |value: i64| update("a", 1, vec![(2, Cell::Integer(value))]);
+    let set = |value: i64| update_of("a", 1, vec![(2, Cell::Integer(value))]);
     let writes = vec![Write::Insert(pair("a", 1, 1)), set(2), set(3), Write::Put(pair("a", 1, 4)), set(5), Write::Insert(pair("b", 1, 4)), set(6)];
     commit(&*database, &batch(0, 1, vec![(pairs(), writes)])).await?;
     ensure!(all(&*database, &pairs()).await? == [pair("a", 1, 6), pair("b", 1, 4)], "the last write in order did not win");
@@ -143,7 +143,7 @@ pub(super) async fn unique(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1)]))])).await?;
     refused(&*database, &batch(1, 2, vec![(pairs(), inserts([pair("b", 1, 1)]))])).await?;
-    refused(&*database, &batch(1, 2, vec![(pairs(), vec![Write::Insert(pair("b", 1, 2)), update("b", 1, vec![(2, Cell::Integer(1))])])])).await?;
+    refused(&*database, &batch(1, 2, vec![(pairs(), vec![Write::Insert(pair("b", 1, 2)), update_of("b", 1, vec![(2, Cell::Integer(1))])])])).await?;
     let without = |name: &str| vec![text(name), Cell::Integer(1), Cell::Null, Cell::Null];
     commit(&*database, &batch(1, 2, vec![(pairs(), inserts([without("c"), without("d")]))])).await
 }

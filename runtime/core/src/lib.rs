@@ -34,6 +34,8 @@ pub mod seal;
 
 pub mod audit;
 
+pub mod broker;
+pub mod clock;
 pub mod database;
 pub mod memory;
 pub mod tables;

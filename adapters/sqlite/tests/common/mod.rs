@@ -1,7 +1,10 @@
 //! What the tests share.
 
+#![allow(unreachable_pub, reason = "shared by several test binaries")]
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
+
+pub mod sample;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
