@@ -20,7 +20,6 @@ use super::found::Tables;
 /// What is known of an intent while its events are checked.
 pub(super) struct Deciding<'a> {
     pub(super) id: Digest,
-    pub(super) position: u64,
     pub(super) time: Timestamp,
     /// The outcome, where all of it is sound and in the log.
     pub(super) outcome: Option<&'a Outcome>,
@@ -101,7 +100,6 @@ impl Walk<'_> {
         let actor = inspected.payload.as_ref().map(|(_, payload)| payload.actor.clone());
         let deciding = Deciding {
             id,
-            position,
             time,
             outcome,
             events,
