@@ -477,20 +477,23 @@ impl Net {
         let mut snapshot = block_on(self.database.snapshot()).unwrap();
         let page = Page { after: None, limit: usize::MAX };
         let rows = self.tables().into_iter().map(|table| (table.name.clone(), block_on(snapshot.page(&table, &page)).unwrap()));
-        Copy { rows: rows.collect() }
+        Copy { rows: rows.collect(), tables: self.tables().into_iter().map(|table| (table.name.clone(), table)).collect() }
     }
 }
 
 /// A database that anybody edits.
 #[derive(Clone)]
 pub struct Copy {
+    pub tables: BTreeMap<String, Table>,
     pub rows: BTreeMap<String, Vec<Row>>,
 }
 
 impl Snapshot for Copy {
     fn page<'a>(&'a mut self, table: &'a Table, page: &'a Page) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         let found = self.rows.get(&table.name).cloned().ok_or_else(|| DatabaseError::Shape { table: table.name.clone(), detail: "there is no such table".into() });
-        Box::pin(ready(found.map(|rows| if page.after.is_some() { Vec::new() } else { rows })))
+        let places: Vec<usize> = table.columns.iter().filter_map(|column| self.tables.get(&table.name)?.position(&column.name)).collect();
+        let found = found.map(|rows| rows.into_iter().map(|row| places.iter().map(|at| row[*at].clone()).collect()).collect());
+        Box::pin(ready(found.map(|rows: Vec<Row>| if page.after.is_some() { Vec::new() } else { rows })))
     }
 }
 
