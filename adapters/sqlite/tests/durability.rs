@@ -60,7 +60,10 @@ async fn every_acknowledged_commit_survives_sigkill() {
     let mut last = 0;
     for round in 0..10 {
         let mut child = other_process(&[], &file, 100_000).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).filter_map(|line| acknowledged(&line));
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| acknowledged(&line));
         last = lines.by_ref().nth(round * 7).unwrap();
         child.kill().unwrap();
         last = lines.last().unwrap_or(last);
