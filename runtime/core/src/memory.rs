@@ -393,3 +393,62 @@ impl Database for MemoryDatabase {
         Box::pin(ready(Ok(())))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::database::TableWrites;
+
+    /// What a future of this database answers; it never waits.
+    fn now<T>(mut future: Pending<'_, T>) -> T {
+        match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(value) => value,
+            Poll::Pending => unreachable!("the in-memory database never waits"),
+        }
+    }
+
+    fn prepared() -> MemoryDatabase {
+        let database = MemoryDatabase::new();
+        assert!(now(database.prepare(&own_tables())).is_ok());
+        database
+    }
+
+    fn batch(expected: Option<&str>, head: &str, facts: &[(&str, &str)]) -> Batch {
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let writes = facts.iter().map(|(key, value)| Write::Insert(vec![text(key), text(value)])).collect();
+        let tables = own_tables().into_iter().find(|table| table.name == name::META).map(|table| TableWrites { table: Arc::new(table), writes });
+        Batch { expected_head: expected.map(str::to_owned), head: head.to_owned(), tables: tables.into_iter().collect() }
+    }
+
+    fn head(database: &MemoryDatabase) -> Option<String> {
+        now(database.head()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_failing_batch_leaves_everything_as_it_was() {
+        let database = prepared();
+        assert!(now(database.commit(&batch(None, "one", &[("a", "1")]))).is_ok());
+        let before = database.contents();
+        assert!(matches!(now(database.commit(&batch(Some("one"), "two", &[("b", "1"), ("a", "2")]))), Err(CommitError::Refused { .. })));
+        assert!(matches!(now(database.commit(&batch(None, "two", &[("b", "1")]))), Err(CommitError::Conflict)));
+        assert_eq!(database.contents(), before);
+    }
+
+    #[test]
+    fn faults_come_in_order_and_only_an_unknown_one_may_have_been_applied() {
+        let database = prepared();
+        let detail = || "on purpose".to_owned();
+        database.fail_next(CommitError::Unavailable { detail: detail() }, false);
+        database.fail_next(CommitError::Unknown { detail: detail() }, false);
+        database.fail_next(CommitError::Unknown { detail: detail() }, true);
+        let one = batch(None, "one", &[("a", "1")]);
+        assert!(matches!(now(database.commit(&one)), Err(CommitError::Unavailable { .. })));
+        assert!(matches!(now(database.commit(&one)), Err(CommitError::Unknown { .. })));
+        assert_eq!(head(&database), None);
+        assert!(matches!(now(database.commit(&one)), Err(CommitError::Unknown { .. })));
+        assert_eq!(head(&database).as_deref(), Some("one"));
+        assert!(matches!(now(database.commit(&one)), Err(CommitError::Conflict)));
+    }
+}
