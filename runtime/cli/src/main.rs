@@ -29,7 +29,12 @@ fn main() -> ExitCode {
             output.raw(error.to_string().trim_end());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return fail(output, &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: "))),
+        Err(error) => {
+            return fail(
+                output,
+                &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: ")),
+            );
+        }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

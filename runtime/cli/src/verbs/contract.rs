@@ -10,10 +10,10 @@ use lockstep_core::package::Package;
 use lockstep_node::Node;
 
 use crate::context::Context;
-use lockstep_cli::contract::{BuildOptions, build};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::verbs::directory::change;
+use lockstep_cli::contract::{BuildOptions, build};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
@@ -37,7 +37,8 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
     match verb {
         ContractVerb::Build { path } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            let built = build(&dir, &BuildOptions::default()).map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
+            let built = build(&dir, &BuildOptions::default())
+                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
@@ -59,7 +60,10 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             let all = describe_all(&writer.node.directory());
             output.document(&all.iter().cloned().collect::<Json>());
             let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-            let rows: Vec<Vec<String>> = all.iter().map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect()).collect();
+            let rows: Vec<Vec<String>> = all
+                .iter()
+                .map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect())
+                .collect();
             output.table(&["contract", "version", "status", "digest"], &rows);
             writer.node.stop().await;
         }
@@ -87,10 +91,14 @@ fn describe_one(directory: &Directory, package: &Package) -> Json {
 }
 
 fn describe_all(directory: &Directory) -> Vec<Json> {
-    let versions = directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
+    let versions = directory
+        .contracts()
+        .iter()
+        .flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
     versions
         .map(|(name, version, contract)| {
-            let approvals: Json = contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
+            let approvals: Json =
+                contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
             json!({
                 "name": name.as_str(), "version": version.to_string(), "digest": contract.manifest.digest().to_string(),
                 "status": contract.status.as_str(), "approvals": approvals
