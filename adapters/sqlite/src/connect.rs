@@ -47,8 +47,6 @@ pub struct SqliteConfig {
 /// A SQLite file.
 #[derive(Debug)]
 pub struct SqliteDatabase {
-    /// The file, for messages.
-    pub(crate) url: String,
     /// How reading connections are opened.
     pub(crate) reading: SqliteConnectOptions,
     /// Connections that read one statement at a time.
@@ -85,15 +83,16 @@ impl SqliteDatabase {
             Some(Committer::start(writing, config.path, connection))
         };
         let readers = PoolOptions::new().max_connections(READERS).min_connections(0).test_before_acquire(false).connect_lazy_with(reading.clone());
-        Ok(SqliteDatabase { url, reading, readers, queries: Semaphore::new(QUERIES), committer })
+        Ok(SqliteDatabase { reading, readers, queries: Semaphore::new(QUERIES), committer })
     }
 
-    /// Ends all connections, after what was given to the committer is done.
+    /// Ends all connections, after what was given to the committer is done. The writing one goes last: only that
+    /// one can move the log into the file, so that the file alone is the whole database.
     pub async fn close(self) {
+        self.readers.close().await;
         if let Some(committer) = self.committer {
             committer.close().await;
         }
-        self.readers.close().await;
     }
 }
 

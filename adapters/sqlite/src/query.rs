@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use lockstep_core::database::{Answer, DatabaseError};
 use lockstep_core::tables::Row;
 use sqlx::sqlite::SqliteConnection;
-use futures_core::Stream;
 use sqlx::{AssertSqlSafe, Column, ConnectOptions, Executor, Row as _, SqlSafeStr, Statement};
 
 use crate::bind::{self, words};

@@ -80,16 +80,16 @@ fn nothing() -> String {
 }
 
 /// Who may do what with the sections of one spec's records: a row per role held, by the version of the spec that
-/// governs the record. Everybody's subject is `*`.
+/// governs the record. Everybody's subject is `*`. CROSS JOIN is how SQLite is told to join in the order written.
 fn entitlement(spec: &str) -> String {
     let arm = |subject: &str, from: &str, to: &str, join: &str, condition: &str| {
         format!(
             "SELECT {spec} AS spec, r.record_id AS record_id, section.key AS section, {subject} AS subject, m.mode AS mode, {from} AS from_seq, {to} AS to_seq\n\
              FROM {records} AS r\n\
-             JOIN {specs} AS s ON s.digest = {governing}\n\
-             JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
-             JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
-             JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
+             CROSS JOIN {specs} AS s ON s.digest = {governing}\n\
+             CROSS JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
+             CROSS JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
+             CROSS JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
              WHERE coalesce(json_extract(s.document, '$.roles.' || role.value || '.everyone'), 0) = {condition}",
             spec = literal(spec),
             records = quoted(spec),
@@ -101,7 +101,7 @@ fn entitlement(spec: &str) -> String {
     let holder = "coalesce(json_extract(party.value, '$.actor'), json_extract(party.value, '$.participant'))";
     let from = "json_extract(party.value, '$.from')";
     let to = "json_extract(party.value, '$.to')";
-    let held = format!("\nJOIN json_each(r.{PARTIES}, '$.members') AS party");
+    let held = format!("\nCROSS JOIN json_each(r.{PARTIES}, '$.members') AS party");
     let named = arm(holder, from, to, &held, "0 AND json_extract(party.value, '$.role') = role.value");
     let everyone = arm("'*'", "1", "NULL", "", "1");
     format!("{everyone}\nUNION ALL\n{named}")

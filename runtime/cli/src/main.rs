@@ -1,29 +1,52 @@
-//! The binary `lockstep`: so far the verbs for contracts on their author's machine.
+//! The `lockstep` binary: the only place where adapters, configuration and arguments meet.
+//!
+//! Data goes to stdout, everything else to stderr; with `--json` stdout is exactly one JSON document, or one object
+//! a line for streams. Every failure has a code and a hint, and the exit statuses of the manual.
 
-use lockstep_cli::contract::{BuildOptions, build, new_contract};
-use std::path::{Path, PathBuf};
+mod args;
+mod config;
+mod context;
+mod error;
+mod keys;
+mod output;
+mod verbs;
+
 use std::process::ExitCode;
 
+use clap::Parser;
+use lockstep_core::codes::Code;
+
+use crate::error::CliError;
+use crate::output::{Output, Style};
+
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let done = match words.as_slice() {
-        ["contract", "new", name] => new_contract(name, Path::new(".")).map(|dir| dir.display().to_string()).map_err(|e| e.to_string()),
-        ["contract", "build", dir, out @ ..] if out.len() < 2 => {
-            let target_dir = std::env::var_os("CARGO_TARGET_DIR").map(|dir| PathBuf::from(dir).join("lockstep-contracts"));
-            let options = BuildOptions { out: out.first().map(PathBuf::from), target_dir };
-            build(Path::new(dir), &options).map(|built| built.to_json().to_string()).map_err(|e| e.to_string())
+    // `--json` counts even where the rest was not understood.
+    let json = std::env::args().any(|arg| arg == "--json");
+    let output = Output { json, quiet: false };
+    let parsed = match args::Cli::try_parse() {
+        Ok(parsed) => parsed,
+        Err(error) if !error.use_stderr() => {
+            output.raw(error.to_string().trim_end());
+            return ExitCode::SUCCESS;
         }
-        _ => Err("usage: lockstep contract new NAME | lockstep contract build DIR [OUT]".to_owned()),
+        Err(error) => return fail(output, &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: "))),
     };
-    match done {
-        Ok(line) => {
-            println!("{line}");
-            ExitCode::SUCCESS
-        }
-        Err(message) => {
-            eprintln!("error: {message}");
-            ExitCode::FAILURE
-        }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(output, &CliError::new(Code::Io, error.to_string())),
+    };
+    match runtime.block_on(verbs::run(parsed)) {
+        Ok(exit) => ExitCode::from(exit.status()),
+        Err(error) => fail(output, &error),
     }
+}
+
+fn fail(output: Output, error: &CliError) -> ExitCode {
+    if output.json {
+        output.raw(&error.to_json().canonical());
+    } else {
+        eprintln!("{} {}", output.styled(Style::Bad, &format!("error[{}]:", error.code)), error.message);
+        eprintln!("  {}", error.hint_text());
+    }
+    ExitCode::from(error.status())
 }

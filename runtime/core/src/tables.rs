@@ -405,7 +405,7 @@ fn intent() -> Table {
         .sealed("envelope", Kind::Bytes, "actor's signature", "The signed intent, a DSSE envelope")
         .sealed("openings", Kind::Bytes, "commitments in the envelope", "What the signed commitments stand for")
         .sealed("outcome", Kind::Bytes, "log leaf", "The leaf of its outcome and what its commitments stand for")
-        .unique(&["actor", "nonce"])
+        .unique(&["nonce", "actor"])
         .unique(&["log_position"])
         .index(&["record_id"])
         .index(&["status", "code"])
@@ -464,7 +464,7 @@ fn outbox() -> Table {
     let draft = operational(draft, "status", Kind::Text, false, "pending, delivered or parked");
     let draft = operational(draft, "attempts", Kind::Integer, false, "Deliveries tried");
     let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last one failed");
-    operational(draft, "delivered_at", Kind::Timestamp, true, "When the broker confirmed").unique(&["position"]).index(&["status", "position"]).done()
+    operational(draft, "delivered_at", Kind::Timestamp, true, "When the broker confirmed").unique(&["position"]).index(&["status", "position"]).index(&["event_id"]).done()
 }
 
 fn log() -> Table {

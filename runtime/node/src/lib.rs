@@ -1,1 +1,38 @@
+//! Lockstep's async shell around the pure core, also usable as a library inside an application.
+//!
+//! It owns what moves: the pipeline from a submission to a committed row, the start of a node from its
+//! database, the relay from the outbox to brokers. It decides nothing that core can decide, and it knows no
+//! adapter, no file format of a directory and no terminal: whoever embeds it hands those in.
+//!
+//! A submission's way through the modules, in this order: [`submit`], `verify`, `load`, `execute`, `commit`,
+//! `relay`; every word means the same as in `lockstep_core`.
 
+mod commit;
+mod execute;
+mod load;
+mod open;
+mod pipeline;
+mod random;
+mod relay;
+mod reply;
+mod submit;
+
+pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create};
+pub use random::{random_bytes, random_salt};
+pub use relay::{FileBroker, relay_once};
+pub use reply::outcome;
+pub use submit::{Decided, SubmitError};
+
+use lockstep_core::clock::Clock;
+use lockstep_core::time::Timestamp;
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_micros()).ok().and_then(Timestamp::from_micros).unwrap_or_default()
+    }
+}

@@ -124,11 +124,12 @@ fn compile(dir: &Path, description: &Description, options: &BuildOptions) -> Res
         return Err(BuildError::description(&dir.join("contract.toml"), message));
     }
     let toolchain = Toolchain::find()?;
-    let target_dir = options.target_dir.clone().unwrap_or_else(|| dir.join("target"));
-    let stage = Stage::make(dir, &target_dir)?;
+    let source = &description.source;
+    let target_dir = options.target_dir.clone().unwrap_or_else(|| source.join("target"));
+    let stage = Stage::make(source, &target_dir)?;
     let module = toolchain.compile(&stage)?;
     let dependencies = toolchain.dependencies(&stage)?;
-    stage.keep_lock_file(dir)?;
+    stage.keep_lock_file(source)?;
     let halves = component::split(&component::componentize(&module)?)?;
     Ok(Compiled { halves, toolchain: toolchain.version, dependencies })
 }

@@ -4,6 +4,7 @@
 //! name = "house_sale"
 //! version = "1.0.0"
 //! language = "rust"
+//! source = "."                              # optional: the folder of the code, where it is another version's
 //!
 //! [methods.offer]
 //! description = "Makes an offer for the house."
@@ -24,6 +25,8 @@ pub(super) struct Description {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) language: String,
+    /// Folder of the code; the contract's own, unless a version brings only specs and manifest anew.
+    pub(super) source: PathBuf,
     pub(super) specs: Json,
     pub(super) methods: Json,
 }
@@ -39,21 +42,25 @@ impl Description {
             Json::Object(members) => members,
             _ => Object::new(),
         };
-        let mut text = |name: &str| match members.remove(name) {
+        let take = |members: &mut Object, name: &str| match members.remove(name) {
             Some(Json::String(text)) => Ok(text),
             Some(_) => Err(wrong(format!("{name} is not a text"))),
             None => Err(wrong(format!("{name} is missing"))),
         };
-        let (name, version, language) = (text("name")?, text("version")?, text("language")?);
+        let (name, version, language) = (take(&mut members, "name")?, take(&mut members, "version")?, take(&mut members, "language")?);
+        let source = match members.contains_key("source") {
+            true => dir.join(take(&mut members, "source")?),
+            false => dir.to_owned(),
+        };
         let methods = match members.remove("methods") {
             Some(Json::Object(methods)) => read_methods(dir, &methods)?,
             Some(_) => return Err(wrong("methods is not a table".into())),
             None => Object::new(),
         };
         if let Some(unknown) = members.keys().next() {
-            return Err(wrong(format!("{unknown} is not known; there are name, version, language and methods")));
+            return Err(wrong(format!("{unknown} is not known; there are name, version, language, source and methods")));
         }
-        Ok(Description { name, version, language, specs: read_specs(dir)?.into(), methods: methods.into() })
+        Ok(Description { name, version, language, source, specs: read_specs(dir)?.into(), methods: methods.into() })
     }
 
     /// Whether there is something to compile.

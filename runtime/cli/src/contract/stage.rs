@@ -2,7 +2,8 @@
 //!
 //! Compilers put paths into what they make, and cargo puts them into symbol names: a dependency that lies
 //! outside of the workspace is hashed with its full path. So a contract is compiled from
-//! `TARGET/stage/…/` with its path dependencies copied to `deps/NAME` within.
+//! `TARGET/stage` with its path dependencies copied to `deps/NAME` within. There is one stage for all
+//! contracts, one after the other, so that all have the same compiler flags and share what is compiled.
 
 use super::build::BuildError;
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub(super) struct Stage {
     pub(super) root: PathBuf,
     /// Where cargo shall keep what it compiles.
     pub(super) target_dir: PathBuf,
-    /// Held while the stage is in use: a second build of the same contract waits.
+    /// Held while the stage is in use: a second build waits.
     _lock: fs::File,
 }
 
@@ -29,9 +30,8 @@ impl Stage {
         let dir = dir.canonicalize().map_err(|error| BuildError::file(dir, error))?;
         fs::create_dir_all(target_dir).map_err(|error| BuildError::file(target_dir, error))?;
         let target_dir = target_dir.canonicalize().map_err(|error| BuildError::file(target_dir, error))?;
-        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("contract");
         let lock = lock(&target_dir.join("lockstep-build.lock"))?;
-        let root = target_dir.join("stage").join(name);
+        let root = target_dir.join("stage");
         let mut crates = Crates::default();
         crates.add(&dir, None)?;
         let copied: Vec<PathBuf> = crates.found.values().map(|name| root.join("deps").join(name)).collect();

@@ -68,6 +68,8 @@ impl Toolchain {
     pub(super) fn compile(&self, stage: &Stage) -> Result<Vec<u8>, BuildError> {
         let mut cargo = self.cargo(stage);
         cargo.args(["build", "--release", "--lib", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+        // Line tables of the author's code and of the SDK; those of everybody else's would be most of a package.
+        cargo.args(["--config", "profile.release.package.'*'.debug=false"]);
         if stage.has_lock_file() {
             cargo.arg("--locked");
         }

@@ -1,0 +1,126 @@
+//! Step `commit`: the one task that owns the database transaction and runs it to its end.
+//!
+//! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is renamed into place
+//! after the commit and before any reply.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::crypto::Digest;
+use lockstep_core::database::{Batch, CommitError};
+use lockstep_core::directory::Directory;
+use tokio::sync::mpsc;
+
+use crate::open::{Shared, all_tables, write_checkpoint};
+use crate::submit::{Decided, Job, SubmitError};
+
+/// Between two tries of what may work later: from here, doubling, up to a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A batch, ready to be committed.
+pub(crate) struct Prepared {
+    pub(crate) generation: u64,
+    pub(crate) jobs: Vec<(Job, Decided)>,
+    pub(crate) nonces: Vec<(String, Digest)>,
+    pub(crate) batch: Batch,
+    pub(crate) note: String,
+    /// Set where the batch holds an event of the directory.
+    pub(crate) directory: Option<Arc<Directory>>,
+}
+
+/// What the committer tells the pipeline: one answer for each batch, in order.
+pub(crate) enum Feedback {
+    Committed {
+        nonces: Vec<(String, Digest)>,
+    },
+    Returned {
+        jobs: Vec<Job>,
+        /// The generation that builds on what is really committed.
+        generation: u64,
+        /// Whether the database refused a row of these.
+        split: bool,
+    },
+}
+
+enum Fate {
+    Committed,
+    Refused,
+    /// The node cannot go on.
+    Stop(String),
+}
+
+pub(crate) async fn run(shared: Arc<Shared>, mut batches: mpsc::Receiver<Prepared>, feedback: mpsc::UnboundedSender<Feedback>) {
+    let mut generation = 0;
+    while let Some(prepared) = batches.recv().await {
+        let answer = if prepared.generation < generation {
+            Feedback::Returned { jobs: jobs_of(prepared), generation, split: false }
+        } else {
+            match commit(&shared, &prepared.batch).await {
+                Fate::Committed => match conclude(&shared, &prepared).await {
+                    Ok(()) => reply(prepared),
+                    Err(reason) => return shared.stop(reason),
+                },
+                Fate::Refused => {
+                    generation += 1;
+                    Feedback::Returned { jobs: jobs_of(prepared), generation, split: true }
+                }
+                Fate::Stop(reason) => return shared.stop(reason),
+            }
+        };
+        if feedback.send(answer).is_err() {
+            return;
+        }
+    }
+}
+
+fn jobs_of(prepared: Prepared) -> Vec<Job> {
+    prepared.jobs.into_iter().map(|(job, _)| job).collect()
+}
+
+/// Commits a batch, as often as it takes to know.
+async fn commit(shared: &Shared, batch: &Batch) -> Fate {
+    let database = shared.parts.database.as_ref();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match database.commit(batch).await {
+            Ok(()) => return Fate::Committed,
+            Err(CommitError::Refused { detail }) => {
+                (shared.parts.notice)(&format!("the database refuses a row: {detail}"));
+                return Fate::Refused;
+            }
+            Err(CommitError::Unavailable { .. }) => {}
+            Err(CommitError::Unknown { .. } | CommitError::Conflict) => {
+                // The head says what happened; reading it waits out a transaction that may still run.
+                match database.head().await {
+                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
+                    Ok(head) if head == batch.expected_head => {}
+                    Ok(_) => return Fate::Stop(CommitError::Conflict.to_string()),
+                    Err(_) => {}
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What follows a commit before anybody hears of it.
+async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
+    write_checkpoint(&shared.parts.checkpoint, &prepared.note).map_err(|error| error.to_string())?;
+    if let Some(directory) = &prepared.directory {
+        shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
+        shared.set_directory(directory.clone());
+    }
+    Ok(())
+}
+
+fn reply(prepared: Prepared) -> Feedback {
+    for (job, decided) in prepared.jobs {
+        for waiter in job.waiters {
+            // A waiter that has gone does not need its answer.
+            drop(waiter.send(Ok::<_, SubmitError>(decided.clone())));
+        }
+    }
+    Feedback::Committed { nonces: prepared.nonces }
+}

@@ -1,0 +1,210 @@
+//! Step `load`: what an execution needs, from the database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use lockstep_core::crypto::Digest;
+use lockstep_core::database::{Database, DatabaseError};
+use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::event::Header;
+use lockstep_core::intent::{Call, VerifiedIntent};
+use lockstep_core::json::{Json, Limits};
+use lockstep_core::log::{Appender, Tile};
+use lockstep_core::names::{NodeName, RecordId};
+use lockstep_core::package::Package;
+use lockstep_core::project::{Ledger, own_tables_by_name};
+use lockstep_core::record::{RecordState, States};
+use lockstep_core::tables::{Cell, LOG_HEAD, Row, Table, name};
+use lockstep_core::time::Timestamp;
+
+use crate::open::NodeError;
+
+/// What a node starts from.
+pub(crate) struct Start {
+    pub(crate) node: NodeName,
+    pub(crate) directory: Directory,
+    pub(crate) packages: Vec<Package>,
+    pub(crate) ledger: Ledger,
+}
+
+fn damaged(what: impl Into<String>) -> NodeError {
+    NodeError::Damaged(what.into())
+}
+
+/// The cell of a named column.
+pub(crate) fn cell<'a>(table: &Table, row: &'a Row, column: &str) -> Option<&'a Cell> {
+    row.get(table.position(column)?)
+}
+
+/// Reads directory, packages and log head.
+pub(crate) async fn start(database: &dyn Database) -> Result<Start, NodeError> {
+    let own = own_tables_by_name();
+    let table = |name: &str| own.get(name).cloned().ok_or_else(|| damaged(format!("no table {name}")));
+    let head = database.head().await?.ok_or_else(|| damaged(format!("{} has no row {LOG_HEAD}", name::META)))?;
+    let (directory, packages) = (directory(database, &*table(name::DIRECTORY)?).await?, packages(database, &*table(name::CONTRACT)?).await?);
+    let meta = database.select(&*table(name::META)?, "key", &[Cell::Text("node".to_owned())]).await?;
+    let node = meta.first().and_then(|row| row.get(1)).and_then(Cell::as_str).unwrap_or_default();
+    let node = NodeName::parse(node).map_err(|error| damaged(error.to_string()))?;
+    let ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
+    Ok(Start { node, directory, packages, ledger })
+}
+
+async fn directory(database: &dyn Database, table: &Table) -> Result<Directory, NodeError> {
+    let rows = database.follow(table, "seq", None, usize::MAX).await?;
+    let mut directory: Option<Directory> = None;
+    for row in &rows {
+        let envelope = cell(table, row, "envelope").and_then(Cell::as_bytes).ok_or_else(|| damaged("a directory event has no envelope"))?;
+        let event = DirectoryEvent::read(envelope)?;
+        match &mut directory {
+            None => directory = Some(Directory::found(&event)?),
+            Some(directory) => directory.apply(&event)?,
+        }
+    }
+    directory.ok_or_else(|| damaged("the directory is empty"))
+}
+
+async fn packages(database: &dyn Database, table: &Table) -> Result<Vec<Package>, NodeError> {
+    let rows = database.follow(table, "directory_seq", None, usize::MAX).await?;
+    let mut packages = Vec::new();
+    for row in &rows {
+        let bytes = cell(table, row, "package").and_then(Cell::as_bytes).unwrap_or_default();
+        packages.push(Package::decode(bytes).map_err(|error| damaged(error.to_string()))?);
+    }
+    Ok(packages)
+}
+
+async fn ledger(database: &dyn Database, table: &Table, directory: &Directory, head: String) -> Result<Ledger, NodeError> {
+    let json = Json::parse(head.as_bytes(), &Limits::default()).map_err(|error| damaged(format!("{LOG_HEAD}: {error}")))?;
+    let log = json.get("log").and_then(Json::as_str).ok_or_else(|| damaged(format!("{LOG_HEAD} names no log")))?.to_owned();
+    let size = json.get("size").and_then(Json::as_u64).ok_or_else(|| damaged(format!("{LOG_HEAD} names no size")))?;
+    let time = json.get("time").and_then(Json::as_str).and_then(|time| Timestamp::parse(time).ok());
+    let time = time.ok_or_else(|| damaged(format!("{LOG_HEAD} names no time")))?;
+    let mut positions = BTreeSet::new();
+    let mut width = size;
+    while width > 0 {
+        positions.extend([width / 64, (width.saturating_sub(1)) / 64]);
+        width /= 64;
+    }
+    let tiles = tiles(database, table, &log, &positions).await?;
+    let appender = Appender::open(size, |level, index| tiles.get(&(level, index)).cloned()).map_err(|error| damaged(error.to_string()))?;
+    let found = appender.root().to_string();
+    if json.get("root").and_then(Json::as_str) != Some(found.as_str()) {
+        return Err(damaged(format!("the log's tiles do not add up to the root in {LOG_HEAD}")));
+    }
+    Ok(Ledger { network: directory.network(), log, appender, time, head: Some(head) })
+}
+
+/// The tiles of a log at these positions, at all levels.
+pub(crate) async fn tiles(database: &dyn Database, table: &Table, log: &str, positions: &BTreeSet<u64>) -> Result<BTreeMap<(u32, u64), Tile>, DatabaseError> {
+    let positions: Vec<Cell> = positions.iter().map(|position| Cell::count(*position)).collect();
+    let rows = database.select(table, "position", &positions).await?;
+    let mut tiles = BTreeMap::new();
+    for row in rows {
+        if let [Cell::Text(found), level, index, Cell::Bytes(hashes)] = row.as_slice()
+            && found == log
+            && let (Some(level), Some(index)) = (level.as_count().and_then(|level| u32::try_from(level).ok()), index.as_count())
+        {
+            let (hashes, _) = hashes.as_chunks::<32>();
+            let hashes = hashes.iter().map(|bytes| Digest::from_bytes(*bytes)).collect();
+            tiles.insert((level, index), Tile { level, index, hashes });
+        }
+    }
+    Ok(tiles)
+}
+
+/// The root of the checkpoint of exactly this size.
+pub(crate) async fn root_at(database: &dyn Database, log: &str, size: u64) -> Result<Option<Digest>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::CHECKPOINT) else { return Ok(None) };
+    let rows = database.select(table, "size", &[Cell::count(size)]).await?;
+    let row = rows.iter().find(|row| cell(table, row, "log").and_then(Cell::as_str) == Some(log));
+    Ok(row.and_then(|row| cell(table, row, "root")?.as_str().and_then(|root| Digest::parse(root).ok())))
+}
+
+/// What the nonces of a batch were used for before: (actor, nonce) to intent.
+pub(crate) async fn used_nonces(database: &dyn Database, table: &Table, intents: &[&VerifiedIntent]) -> Result<BTreeMap<(String, String), String>, DatabaseError> {
+    let nonces: Vec<Cell> = intents.iter().map(|intent| Cell::Text(intent.payload().nonce.to_string())).collect();
+    let mut used = BTreeMap::new();
+    for row in database.select(table, "nonce", &nonces).await? {
+        let text = |column: &str| cell(table, &row, column).and_then(Cell::as_str).unwrap_or_default().to_owned();
+        used.insert((text("actor"), text("nonce")), text("intent_id"));
+    }
+    Ok(used)
+}
+
+/// The spec that each record of an intent should be of; what an intent says about an unknown contract loads nothing.
+fn specs_named(intent: &VerifiedIntent, directory: &Directory) -> Vec<(RecordId, Option<String>)> {
+    let targets = intent.targets().iter().map(|target| target.record.clone());
+    match intent.call() {
+        Call::Changes { spec, .. } => targets.map(|record| (record, Some(spec.to_string()))).collect(),
+        Call::Method { contract, method, .. } => {
+            let found = directory.judging(contract, None).and_then(|contract| contract.manifest.methods.get(method));
+            let specs = found.map(|method| method.records.as_slice()).unwrap_or_default().iter().map(|usage| Some(usage.spec.to_string()));
+            targets.zip(specs.chain(std::iter::repeat(None))).collect()
+        }
+    }
+}
+
+/// Loads the records that the intents name and `known` has not.
+pub(crate) async fn records(
+    database: &dyn Database,
+    directory: &Directory,
+    tables: &BTreeMap<String, Table>,
+    events: &Table,
+    intents: &[&VerifiedIntent],
+    known: &mut States,
+) -> Result<(), NodeError> {
+    let mut wanted: BTreeMap<String, BTreeSet<RecordId>> = BTreeMap::new();
+    let mut anywhere: BTreeSet<RecordId> = BTreeSet::new();
+    for intent in intents {
+        for (record, spec) in specs_named(intent, directory) {
+            if !known.contains_key(&record) {
+                match spec.filter(|spec| tables.contains_key(spec)) {
+                    Some(spec) => drop(wanted.entry(spec).or_default().insert(record)),
+                    None => drop(anywhere.insert(record)),
+                }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for (spec, records) in wanted {
+        let Some(table) = tables.get(&spec) else { continue };
+        let rows = rows_of(database, table, &records).await?;
+        anywhere.extend(records.into_iter().filter(|record| !rows.iter().any(|row| row.first().and_then(Cell::as_str) == Some(record.as_str()))));
+        found.extend(rows.into_iter().map(|row| (table, row)));
+    }
+    // An id is used once whatever the spec, so what is not where it was looked for may be elsewhere.
+    if !anywhere.is_empty() {
+        for table in tables.values() {
+            found.extend(rows_of(database, table, &anywhere).await?.into_iter().map(|row| (table, row)));
+        }
+    }
+    known.extend(anywhere.into_iter().map(|record| (record, None)));
+    with_heads(database, events, found, known).await
+}
+
+async fn rows_of(database: &dyn Database, table: &Table, records: &BTreeSet<RecordId>) -> Result<Vec<Row>, DatabaseError> {
+    let values: Vec<Cell> = records.iter().map(|record| Cell::Text(record.to_string())).collect();
+    database.select(table, "record_id", &values).await
+}
+
+async fn with_heads(database: &dyn Database, events: &Table, rows: Vec<(&Table, Row)>, known: &mut States) -> Result<(), NodeError> {
+    let heads: Vec<Cell> = rows.iter().filter_map(|(table, row)| cell(table, row, "lockstep_head").cloned()).collect();
+    if heads.is_empty() {
+        return Ok(());
+    }
+    let mut headers = BTreeMap::new();
+    for row in database.select(events, "event_id", &heads).await? {
+        let bytes = cell(events, &row, "header").and_then(Cell::as_bytes).unwrap_or_default();
+        let header = Header::read(bytes).map_err(damaged)?;
+        headers.insert(header.record.clone(), header);
+    }
+    for (table, row) in rows {
+        let id = row.first().and_then(Cell::as_str).unwrap_or_default();
+        let record = RecordId::parse(id).map_err(|error| damaged(error.to_string()))?;
+        let header = headers.get(&record).ok_or_else(|| damaged(format!("the last event of {record} is missing")))?;
+        let state = RecordState::from_row(table, &row, header).map_err(damaged)?;
+        known.insert(record, Some(Arc::new(state)));
+    }
+    Ok(())
+}

@@ -1,0 +1,341 @@
+//! A node: how it is made, how it starts from its database, what the rest of the pipeline shares.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use lockstep_core::clock::Clock;
+use lockstep_core::codes::Code;
+use lockstep_core::crypto::{Digest, Signer};
+use lockstep_core::database::{CommitError, Database, DatabaseError};
+use lockstep_core::directory::{Directory, DirectoryError, DirectoryEvent};
+use lockstep_core::engine::{Engine, Limits};
+use lockstep_core::execute::Packages;
+use lockstep_core::log::Checkpoint;
+use lockstep_core::names::NodeName;
+use lockstep_core::package::Package;
+use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
+use lockstep_core::tables::{Table, own_tables};
+use lockstep_core::time::Timestamp;
+use tokio::sync::mpsc;
+
+use crate::load;
+use crate::pipeline;
+use crate::random::{Secrets, random_bytes};
+use crate::submit::Job;
+
+/// Bounds of a node; all explicit, defaults for tests only.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Most intents that wait for their turn.
+    pub queue: usize,
+    /// How long a submitter waits for room in the queue.
+    pub queue_patience: Duration,
+    /// Most intents in one batch.
+    pub batch: usize,
+    /// Bytes of one submission.
+    pub largest_intent: usize,
+    /// How far ahead an intent may expire.
+    pub longest_expiry: Duration,
+    /// Most records whose state stays in memory.
+    pub cached_records: usize,
+    /// Bounds of one execution.
+    pub limits: Limits,
+}
+
+impl Default for NodeConfig {
+    fn default() -> Self {
+        NodeConfig {
+            queue: 4096,
+            queue_patience: Duration::from_secs(5),
+            batch: 1024,
+            // Base64 of the payload and the openings around 8 MiB of arguments.
+            largest_intent: 12 << 20,
+            longest_expiry: Duration::from_secs(24 * 3600),
+            cached_records: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a node is made of; whoever embeds it chooses.
+#[derive(Clone)]
+pub struct Parts {
+    /// The participant's database.
+    pub database: Arc<dyn Database>,
+    /// What executes contracts.
+    pub engine: Arc<dyn Engine>,
+    /// The node's key.
+    pub signer: Arc<dyn Signer>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where the latest checkpoint is kept, outside the database.
+    pub checkpoint: PathBuf,
+    /// Takes what the operator should know and no reply says.
+    pub notice: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The database does not answer or is not as it must be.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// The first commit failed.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The directory in the database is damaged.
+    #[error("the directory in the database is damaged: {0}; `lockstep verify` says more")]
+    Directory(#[from] DirectoryError),
+    /// Something else in the database is damaged.
+    #[error("the database is damaged: {0}; `lockstep verify` says more")]
+    Damaged(String),
+    /// The database is older than the checkpoint beside the key.
+    #[error("the database's log has {found} leaves, this node signed {signed}: an older copy was restored, or the tail was cut off")]
+    Behind {
+        /// Leaves in the database.
+        found: u64,
+        /// Leaves that the node signed.
+        signed: u64,
+    },
+    /// The database is another log than the checkpoint beside the key.
+    #[error("the database's log is not the one that this node signed: {0}")]
+    Foreign(String),
+    /// The checkpoint's file cannot be read or written.
+    #[error("cannot use {path}: {source}")]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's words.
+        source: std::io::Error,
+    },
+    /// No randomness, or the signer failed.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl NodeError {
+    /// The code that people and programs see.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            NodeError::Database(DatabaseError::Shape { .. }) | NodeError::Directory(_) | NodeError::Damaged(_) => Code::DatabaseShape,
+            NodeError::Database(_) | NodeError::Commit(_) => Code::DatabaseUnavailable,
+            NodeError::Behind { .. } => Code::BehindCheckpoint,
+            NodeError::Foreign(_) => Code::ForeignCheckpoint,
+            NodeError::Checkpoint { .. } => Code::Io,
+            NodeError::Broken(_) => Code::Internal,
+        }
+    }
+}
+
+/// What the stages of the pipeline share.
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    pub(crate) config: NodeConfig,
+    pub(crate) name: NodeName,
+    pub(crate) own: BTreeMap<String, Arc<Table>>,
+    pub(crate) packages: PackageStore,
+    pub(crate) secrets: Secrets,
+    directory: RwLock<Arc<Directory>>,
+    stopped: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub(crate) fn directory(&self) -> Arc<Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_directory(&self, directory: Arc<Directory>) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
+    }
+
+    /// Notes why the node stops; the first reason stays.
+    pub(crate) fn stop(&self, reason: String) {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+
+    pub(crate) fn stop_reason(&self) -> Option<String> {
+        self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The packages of this node, verified when they came in.
+#[derive(Default)]
+pub(crate) struct PackageStore(RwLock<BTreeMap<Digest, Arc<Package>>>);
+
+impl PackageStore {
+    pub(crate) fn insert(&self, package: Package) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(package.digest(), Arc::new(package));
+    }
+}
+
+impl Packages for PackageStore {
+    fn package(&self, digest: &Digest) -> Option<Arc<Package>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(digest).cloned()
+    }
+}
+
+/// A running node.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Job>,
+    done: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
+}
+
+/// Makes a new network in an empty database: its tables, the genesis, the first checkpoint.
+///
+/// # Errors
+/// [`NodeError`]; nothing is left half made.
+pub async fn create(parts: &Parts, node: &NodeName, genesis: &DirectoryEvent) -> Result<(), NodeError> {
+    let directory = Directory::found(genesis)?;
+    parts.database.prepare(&own_tables()).await?;
+    let log = format!("{node}/1");
+    let time = parts.clock.now().max(genesis.time);
+    let ledger = Ledger::new(directory.network(), log, time);
+    let mut projection = Projection::new(&ledger, &own_tables_by_name());
+    projection.genesis(genesis, &directory, node.as_str(), time);
+    let projected = projection.finish(parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
+    parts.database.commit(&projected.batch).await?;
+    write_checkpoint(&parts.checkpoint, &projected.note)
+}
+
+/// Every managed table: Lockstep's own, then those of the records.
+#[must_use]
+pub fn all_tables(directory: &Directory) -> Vec<Table> {
+    let mut tables = own_tables();
+    tables.extend(directory.record_tables());
+    tables
+}
+
+/// Keeps a checkpoint beside the key: written whole, synced, renamed into place.
+pub(crate) fn write_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
+    let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
+    let beside = path.with_extension("new");
+    std::fs::File::create(&beside)
+        .and_then(|mut file| {
+            std::io::Write::write_all(&mut file, note.as_bytes())?;
+            file.sync_all()
+        })
+        .map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)
+}
+
+impl Node {
+    /// Starts a node from its database and the checkpoint beside its key.
+    ///
+    /// # Errors
+    /// [`NodeError`] where the database is damaged, older than the checkpoint, or another one.
+    pub async fn open(parts: Parts, config: NodeConfig) -> Result<Node, NodeError> {
+        Node::open_with(parts, config, Arc::new(random_bytes)).await
+    }
+
+    /// As [`Node::open`], with the secrets that salts come from chosen: the same intents with the same secrets
+    /// and times give the same events.
+    ///
+    /// # Errors
+    /// As for [`Node::open`].
+    pub async fn open_with(parts: Parts, config: NodeConfig, secrets: Secrets) -> Result<Node, NodeError> {
+        let loaded = load::start(parts.database.as_ref()).await?;
+        check_checkpoint(&parts, &loaded).await?;
+        parts.database.prepare(&all_tables(&loaded.directory)).await?;
+        let shared = Arc::new(Shared {
+            name: loaded.node,
+            own: own_tables_by_name(),
+            packages: PackageStore::default(),
+            secrets,
+            directory: RwLock::new(Arc::new(loaded.directory)),
+            stopped: Mutex::new(None),
+            parts,
+            config,
+        });
+        for package in loaded.packages {
+            shared.packages.insert(package);
+        }
+        let (queue, jobs) = mpsc::channel(shared.config.queue);
+        let running = tokio::spawn(pipeline::run(shared.clone(), loaded.ledger, jobs));
+        Ok(Node { shared, queue, done: Arc::new(tokio::sync::Mutex::new(Some(running))) })
+    }
+
+    /// The node's name.
+    #[must_use]
+    pub fn name(&self) -> &NodeName {
+        &self.shared.name
+    }
+
+    /// The directory after the last commit.
+    #[must_use]
+    pub fn directory(&self) -> Arc<Directory> {
+        self.shared.directory()
+    }
+
+    /// The node's database.
+    #[must_use]
+    pub fn database(&self) -> &dyn Database {
+        self.shared.parts.database.as_ref()
+    }
+
+    /// The engine that executes contracts here.
+    #[must_use]
+    pub fn engine(&self) -> &dyn Engine {
+        self.shared.parts.engine.as_ref()
+    }
+
+    /// The packages of this node.
+    #[must_use]
+    pub fn packages(&self) -> &dyn Packages {
+        &self.shared.packages
+    }
+
+    /// Now, by the node's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.shared.parts.clock.now()
+    }
+
+    /// The node's bounds.
+    #[must_use]
+    pub fn config(&self) -> &NodeConfig {
+        &self.shared.config
+    }
+
+    pub(crate) fn queue_sender(&self) -> &mpsc::Sender<Job> {
+        &self.queue
+    }
+
+    pub(crate) fn stop_reason(&self) -> String {
+        self.shared.stop_reason().unwrap_or_else(|| "it was asked to".to_owned())
+    }
+
+    /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
+    pub async fn stop(self) {
+        let Node { queue, done, .. } = self;
+        drop(queue);
+        if let Some(running) = done.lock().await.take() {
+            // A panic of the pipeline was reported to every waiter already.
+            drop(running.await);
+        }
+    }
+}
+
+/// Holds the database against the checkpoint beside the key.
+async fn check_checkpoint(parts: &Parts, loaded: &load::Start) -> Result<(), NodeError> {
+    let note = match std::fs::read_to_string(&parts.checkpoint) {
+        Ok(note) => note,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(NodeError::Checkpoint { path: parts.checkpoint.clone(), source }),
+    };
+    let foreign = |what: String| NodeError::Foreign(what);
+    let kept = Checkpoint::verify(&note, &loaded.ledger.origin(), &parts.signer.public_key()).map_err(|error| foreign(error.to_string()))?;
+    let found = loaded.ledger.appender.size();
+    if kept.size > found {
+        return Err(NodeError::Behind { found, signed: kept.size });
+    }
+    let root = load::root_at(parts.database.as_ref(), &loaded.ledger.log, kept.size).await?;
+    if root != Some(kept.root) {
+        return Err(foreign(format!("the roots over the first {} leaves differ", kept.size)));
+    }
+    Ok(())
+}

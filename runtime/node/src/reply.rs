@@ -1,0 +1,113 @@
+//! What a submitter gets: an outcome with its receipt, read back from the database.
+
+use std::collections::BTreeSet;
+
+use lockstep_core::crypto::Digest;
+use lockstep_core::database::{Database, DatabaseError};
+use lockstep_core::event::Header;
+use lockstep_core::json::{Json, Limits, json};
+use lockstep_core::log::{LogError, inclusion_path};
+use lockstep_core::outcome::Outcome;
+use lockstep_core::project::own_tables_by_name;
+use lockstep_core::tables::{Cell, Row, Table, name};
+
+use crate::load::{cell, tiles};
+
+fn shape(what: String) -> DatabaseError {
+    DatabaseError::Shape { table: name::INTENT.to_owned(), detail: what }
+}
+
+fn value(table: &Table, row: &Row, column: &str) -> Json {
+    Json::from(cell(table, row, column).and_then(Cell::show))
+}
+
+/// The outcome of an intent as the interface has it, with envelope and openings; `None` where the intent is not known.
+///
+/// # Errors
+/// The database's, or what is damaged in it.
+pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<Json>, DatabaseError> {
+    let own = own_tables_by_name();
+    let table = |name: &str| own.get(name).ok_or_else(|| shape(format!("no table {name}")));
+    let intents = table(name::INTENT)?;
+    let found = database.select(intents, "intent_id", &[Cell::Text(intent.to_string())]).await?;
+    let Some(row) = found.first() else { return Ok(None) };
+    let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
+    let ended = Outcome::read(stored).map_err(|what| shape(format!("outcome of {intent}: {what}")))?;
+    let (events, notifications) = events_of(database, table(name::EVENT)?, table(name::OUTBOX)?, intent).await?;
+    let seen: Vec<Json> = ended
+        .reasons
+        .judged
+        .reads
+        .iter()
+        .map(|read| json!({"record_id": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}))
+        .collect();
+    let receipt = receipt(database, table(name::LOG)?, table(name::CHECKPOINT)?, intents, row, &ended).await?;
+    let bytes = |column: &str| cell(intents, row, column).and_then(Cell::as_bytes).and_then(|bytes| Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() }).ok());
+    Ok(Some(json!({
+        "intent_id": intent.to_string(), "status": value(intents, row, "status"), "finality": value(intents, row, "finality"),
+        "code": value(intents, row, "code"), "reason": value(intents, row, "reason"), "message": value(intents, row, "message"),
+        "actor": value(intents, row, "actor"), "contract": value(intents, row, "contract"),
+        "contract_version": value(intents, row, "contract_version"), "method": value(intents, row, "method"),
+        "record_id": value(intents, row, "record_id"), "submitted_at": value(intents, row, "submitted_at"), "decided_at": value(intents, row, "decided_at"),
+        "events": events, "notifications": notifications, "seen": seen, "receipt": receipt,
+        "envelope": bytes("envelope"), "openings": bytes("openings")
+    })))
+}
+
+async fn events_of(database: &dyn Database, events: &Table, outbox: &Table, intent: &Digest) -> Result<(Vec<Json>, Vec<Json>), DatabaseError> {
+    let rows = database.select(events, "intent_id", &[Cell::Text(intent.to_string())]).await?;
+    let mut found: Vec<(u64, Json)> = Vec::new();
+    let mut ids = Vec::new();
+    for row in &rows {
+        let header = cell(events, row, "header").and_then(Cell::as_bytes).unwrap_or_default();
+        let header = Header::read(header).map_err(shape)?;
+        ids.push(Cell::Text(header.id().to_string()));
+        let spec = value(events, row, "spec");
+        found.push((header.seq, json!({"event_id": header.id().to_string(), "spec": spec, "record_id": header.record.as_str(), "seq": header.seq})));
+    }
+    found.sort_by(|one, other| one.1.get("record_id").and_then(Json::as_str).cmp(&other.1.get("record_id").and_then(Json::as_str)));
+    let mut notifications = database.select(outbox, "event_id", &ids).await?;
+    notifications.sort_by_key(|row| cell(outbox, row, "position").and_then(Cell::as_count));
+    let notifications = notifications
+        .iter()
+        .map(|row| json!({"id": value(outbox, row, "id"), "type": value(outbox, row, "type"), "section": value(outbox, row, "section")}))
+        .collect();
+    Ok((found.into_iter().map(|(_, event)| event).collect(), notifications))
+}
+
+async fn receipt(database: &dyn Database, log: &Table, checkpoints: &Table, intents: &Table, row: &Row, ended: &Outcome) -> Result<Json, DatabaseError> {
+    let count = |column: &str| cell(intents, row, column).and_then(Cell::as_count).ok_or_else(|| shape(format!("{column} is no count")));
+    let (index, size) = (count("log_position")?, count("checkpoint")?);
+    let name = cell(intents, row, "log").and_then(Cell::as_str).unwrap_or_default();
+    let path = path(database, log, name, index, size).await?;
+    let notes = database.select(checkpoints, "size", &[Cell::count(size)]).await?;
+    let note = notes.iter().find(|row| cell(checkpoints, row, "log").and_then(Cell::as_str) == Some(name));
+    let note = note.map(|row| value(checkpoints, row, "note"));
+    let leaf = String::from_utf8(ended.leaf()).unwrap_or_default();
+    let path: Vec<Json> = path.iter().map(|hash| Json::from(hash.to_string())).collect();
+    Ok(json!({"log": name, "index": index, "leaf": leaf, "path": path, "checkpoint": note}))
+}
+
+/// The inclusion path of a leaf: tiles are read as the path turns out to need them.
+async fn path(database: &dyn Database, table: &Table, log: &str, index: u64, size: u64) -> Result<Vec<Digest>, DatabaseError> {
+    let mut positions = BTreeSet::new();
+    loop {
+        let known = tiles(database, table, log, &positions).await?;
+        let mut missing = BTreeSet::new();
+        let found = inclusion_path(index, size, &mut |level, at| {
+            if !positions.contains(&at) {
+                missing.insert(at);
+            }
+            known.get(&(level, at)).cloned()
+        });
+        match found {
+            Ok(path) => return Ok(path),
+            Err(error) if missing.is_empty() => return Err(no_path(&error)),
+            Err(_) => positions.extend(missing),
+        }
+    }
+}
+
+fn no_path(error: &LogError) -> DatabaseError {
+    DatabaseError::Shape { table: name::LOG.to_owned(), detail: error.to_string() }
+}

@@ -1,0 +1,176 @@
+//! Step one: a submission comes in; its submitter waits for the outcome.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::codes::Code;
+use lockstep_core::crypto::Digest;
+use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::intent::{Door, Refusal, VerifiedIntent, verify};
+use lockstep_core::json::Limits;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::open::Node;
+
+/// How an intent ended, in short; [`crate::outcome`] reads the whole of it from the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// The intent.
+    pub intent: Digest,
+    /// Whether it was decided before, by an earlier submission of the same intent.
+    pub repeated: bool,
+}
+
+/// Why there is no outcome.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Turned away at the door; no row.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue is full; the same may be sent again later.
+    #[error("the node has too many intents waiting")]
+    Overloaded,
+    /// Nobody knows yet: it may still be applied. The same may be sent again.
+    #[error("no outcome within {0:?}")]
+    TimedOut(Duration),
+    /// The node has stopped.
+    #[error("the node has stopped: {0}")]
+    Stopped(String),
+}
+
+impl SubmitError {
+    /// The code that people and programs see.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            SubmitError::Refused(refusal) => refusal.code,
+            SubmitError::Overloaded => Code::Overloaded,
+            SubmitError::TimedOut(_) => Code::OutcomeUnknown,
+            SubmitError::Stopped(_) => Code::DatabaseUnavailable,
+        }
+    }
+}
+
+pub(crate) type Waiter = oneshot::Sender<Result<Decided, SubmitError>>;
+
+/// What waits for its turn.
+pub(crate) struct Job {
+    pub(crate) work: Work,
+    /// Who waits for the outcome; several, where the same intent came again meanwhile.
+    pub(crate) waiters: Vec<Waiter>,
+    /// Set where the database refused it for good.
+    pub(crate) refused_by_database: bool,
+}
+
+pub(crate) enum Work {
+    Intent {
+        intent: Arc<VerifiedIntent>,
+        submitted: lockstep_core::time::Timestamp,
+        /// The directory under which its signature was checked.
+        directory: Arc<Directory>,
+    },
+    Directory {
+        event: Box<DirectoryEvent>,
+        package: Option<Vec<u8>>,
+    },
+}
+
+impl Node {
+    /// Submits an intent and waits for its outcome.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. After `TimedOut` the intent may still be applied; sending the same again is safe.
+    pub async fn submit(&self, bytes: Vec<u8>, timeout: Duration) -> Result<Decided, SubmitError> {
+        let waiting = self.enqueue(bytes).await?;
+        match tokio::time::timeout(timeout, waiting).await {
+            Err(_) => Err(SubmitError::TimedOut(timeout)),
+            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Ok(result)) => result,
+        }
+    }
+
+    /// Submits many intents, in order; their signatures are verified in parallel. The answers come in the same order.
+    pub async fn submit_all(&self, all: Vec<Vec<u8>>, timeout: Duration) -> Vec<Result<Decided, SubmitError>> {
+        let verified = self.verify_all(all).await;
+        let mut waiting = Vec::with_capacity(verified.len());
+        for one in verified {
+            waiting.push(match one {
+                Ok(work) => self.queue(work).await,
+                Err(refusal) => Err(SubmitError::Refused(refusal)),
+            });
+        }
+        let deadline = tokio::time::Instant::now() + timeout;
+        let mut answers = Vec::with_capacity(waiting.len());
+        for one in waiting {
+            answers.push(match one {
+                Err(error) => Err(error),
+                Ok(waiting) => match tokio::time::timeout_at(deadline, waiting).await {
+                    Err(_) => Err(SubmitError::TimedOut(timeout)),
+                    Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+                    Ok(Ok(result)) => result,
+                },
+            });
+        }
+        answers
+    }
+
+    async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let share = all.len().div_ceil(threads).max(1);
+        let mut tasks = Vec::new();
+        let mut rest = all;
+        while !rest.is_empty() {
+            let tail = rest.split_off(share.min(rest.len()));
+            let (node, chunk) = (self.clone(), std::mem::replace(&mut rest, tail));
+            tasks.push(tokio::task::spawn_blocking(move || chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>()));
+        }
+        let mut verified = Vec::new();
+        for task in tasks {
+            match task.await {
+                Ok(chunk) => verified.extend(chunk),
+                Err(error) => verified.push(Err(Refusal::new(Code::Internal, error.to_string()))),
+            }
+        }
+        verified
+    }
+
+    /// The step `verify`: checks a submission at the door.
+    fn verify(&self, bytes: &[u8]) -> Result<Work, Refusal> {
+        let directory = self.directory();
+        let now = self.now();
+        let limits = Limits { bytes: self.config().largest_intent, ..Limits::default() };
+        let door = Door { directory: &directory, node: self.name(), now, longest_expiry: self.config().longest_expiry, limits };
+        let intent = verify(bytes, &door)?;
+        Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
+    }
+
+    async fn enqueue(&self, bytes: Vec<u8>) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
+        let node = self.clone();
+        let verified = tokio::task::spawn_blocking(move || node.verify(&bytes)).await;
+        let work = verified.map_err(|error| SubmitError::Stopped(error.to_string()))??;
+        self.queue(work).await
+    }
+
+    pub(crate) async fn queue(&self, work: Work) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
+        let (waiter, waiting) = oneshot::channel();
+        let job = Job { work, waiters: vec![waiter], refused_by_database: false };
+        match self.queue_sender().send_timeout(job, self.config().queue_patience).await {
+            Ok(()) => Ok(waiting),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SubmitError::Overloaded),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+        }
+    }
+
+    /// Hands the directory an event and waits until it is committed.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; an event that the directory does not take is `Refused`.
+    pub async fn change_directory(&self, event: DirectoryEvent, package: Option<Vec<u8>>, timeout: Duration) -> Result<(), SubmitError> {
+        let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
+        match tokio::time::timeout(timeout, waiting).await {
+            Err(_) => Err(SubmitError::TimedOut(timeout)),
+            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Ok(result)) => result.map(|_| ()),
+        }
+    }
+}
