@@ -35,9 +35,12 @@ fn house(roles: &[&str]) {
         sections: [
             section("listing", json!({"asking_price": "350000.00"})),
             section("negotiation", json!({"offers": []})),
-            section("parties", json!({"members": [
-                {"role": "buyer", "participant": "buyer", "actor": "bob@buyer", "from": 1, "to": null},
-            ]})),
+            section(
+                "parties",
+                json!({"members": [
+                    {"role": "buyer", "participant": "buyer", "actor": "bob@buyer", "from": 1, "to": null},
+                ]}),
+            ),
         ]
         .into(),
         ..Host::default()
