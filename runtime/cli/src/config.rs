@@ -1,0 +1,143 @@
+//! `lockstep.toml`: read once, here.
+
+use std::path::Path;
+
+use lockstep_core::codes::Code;
+use toml::{Table, Value};
+
+use crate::error::{CliError, file_error};
+
+/// The file's name in a node's directory.
+pub(crate) const FILE: &str = "lockstep.toml";
+
+const KEYS: &[&str] = &["node", "participant", "database", "actor", "broker"];
+const BROKER_KEYS: &[&str] = &["name", "url"];
+
+/// A broker that notifications are relayed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BrokerConfig {
+    pub(crate) name: String,
+    pub(crate) url: String,
+}
+
+/// What `lockstep.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// This node's name.
+    pub(crate) node: String,
+    /// Whose node it is.
+    pub(crate) participant: String,
+    /// The participant's database.
+    pub(crate) database: String,
+    /// Whose key signs where `--as` says nothing.
+    pub(crate) actor: String,
+    /// Where notifications go besides the in-process broker.
+    pub(crate) brokers: Vec<BrokerConfig>,
+}
+
+impl Config {
+    /// Reads the file of a directory.
+    pub(crate) fn read(dir: &Path) -> Result<Self, CliError> {
+        let path = dir.join(FILE);
+        let text = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
+        Config::parse(&text).map_err(|message| CliError::new(Code::Configuration, format!("{}: {message}", path.display())))
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+        only_known(&table, KEYS)?;
+        let mut brokers = Vec::new();
+        match table.get("broker") {
+            None => {}
+            Some(Value::Array(list)) => {
+                for one in list {
+                    let one = one.as_table().ok_or("[[broker]] is a table")?;
+                    only_known(one, BROKER_KEYS)?;
+                    brokers.push(BrokerConfig { name: need(one, "name")?, url: need(one, "url")? });
+                }
+            }
+            Some(_) => return Err("broker is a list of tables: [[broker]]".to_owned()),
+        }
+        Ok(Config {
+            node: need(&table, "node")?,
+            participant: need(&table, "participant")?,
+            database: need(&table, "database")?,
+            actor: need(&table, "actor")?,
+            brokers,
+        })
+    }
+
+    /// The text of a new file.
+    pub(crate) fn render(&self) -> String {
+        format!(
+            "# A node of Lockstep. `lockstep help` says what can be set here.\n\
+             node = \"{}\"\n\
+             participant = \"{}\"\n\
+             # The participant's own database; a relative file is relative to this directory.\n\
+             database = \"{}\"\n\
+             # Whose key signs where --as says nothing.\n\
+             actor = \"{}\"\n\
+             \n\
+             # Notifications go to every broker listed here; file: appends a CloudEvent a line.\n\
+             # [[broker]]\n\
+             # name = \"audit-trail\"\n\
+             # url = \"file:notifications.ndjson\"\n",
+            self.node, self.participant, self.database, self.actor
+        )
+    }
+}
+
+fn need(table: &Table, key: &str) -> Result<String, String> {
+    match table.get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(_) => Err(format!("{key} is a text: {key} = \"…\"")),
+        None => Err(format!("{key} is missing")),
+    }
+}
+
+fn only_known(table: &Table, known: &[&str]) -> Result<(), String> {
+    match table.keys().find(|key| !known.contains(&key.as_str())) {
+        None => Ok(()),
+        Some(key) => {
+            let like = known.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default();
+            Err(format!("key {key} is not known; did you mean {like}?"))
+        }
+    }
+}
+
+/// Edit distance, for suggestions.
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut before = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (b, above) in other.chars().zip(row.iter().skip(1)) {
+            left = (before + usize::from(a != b)).min(left + 1).min(above + 1);
+            before = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> Config {
+        Config { node: "acme".into(), participant: "acme".into(), database: "sqlite:lockstep.db".into(), actor: "admin@acme".into(), brokers: Vec::new() }
+    }
+
+    #[test]
+    fn a_new_file_reads_back() {
+        assert_eq!(Config::parse(&config().render()), Ok(config()));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_a_suggestion() {
+        let text = config().render().replace("database =", "databse =");
+        assert_eq!(Config::parse(&text), Err("key databse is not known; did you mean database?".to_owned()));
+    }
+}

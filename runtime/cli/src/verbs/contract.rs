@@ -1,0 +1,100 @@
+//! `lockstep contract`: from a source directory to an agreed version.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use lockstep_core::codes::Code;
+use lockstep_core::directory::{Body, Directory};
+use lockstep_core::json::{Json, json};
+use lockstep_core::package::Package;
+use lockstep_node::Node;
+
+use crate::context::Context;
+use crate::contract::{BuildOptions, build};
+use crate::error::{CliError, Exit, file_error};
+use crate::keys::Key;
+use crate::verbs::directory::change;
+
+/// Verbs of `contract`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContractVerb {
+    /// Build a contract's directory into a package
+    Build {
+        /// The contract's directory [default: here]
+        path: Option<PathBuf>,
+    },
+    /// Propose a package, approve it, and wait until it is active
+    Deploy {
+        /// The package file
+        package: PathBuf,
+    },
+    /// List the contract versions
+    List,
+}
+
+pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
+    let output = context.output;
+    match verb {
+        ContractVerb::Build { path } => {
+            let dir = path.unwrap_or_else(|| PathBuf::from("."));
+            let built = build(&dir, &BuildOptions::default()).map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
+            output.document(&built.to_json());
+            output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
+            output.line(format!("  digest {}", built.package.digest()));
+        }
+        ContractVerb::Deploy { package } => {
+            let home = context.home()?;
+            let package = read_package(&package)?;
+            let key = context.key(&home)?;
+            let writer = context.writer(&home).await?;
+            deploy(&writer.node, &key, &package).await?;
+            let described = describe_one(&writer.node.directory(), &package);
+            output.document(&described);
+            output.line(format!("{}@{} is active", package.manifest.name, package.manifest.version));
+            writer.node.stop().await;
+        }
+        ContractVerb::List => {
+            let home = context.home()?;
+            let writer = context.writer(&home).await?;
+            let all = describe_all(&writer.node.directory());
+            output.document(&all.iter().cloned().collect::<Json>());
+            let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+            let rows: Vec<Vec<String>> = all.iter().map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect()).collect();
+            output.table(&["contract", "version", "status", "digest"], &rows);
+            writer.node.stop().await;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads a package file.
+pub(crate) fn read_package(path: &Path) -> Result<Package, CliError> {
+    let bytes = std::fs::read(path).map_err(|error| file_error(path, &error))?;
+    Package::decode(&bytes).map_err(|error| CliError::new(Code::PackageRefused, format!("{}: {error}", path.display())))
+}
+
+/// Proposes a package and approves it as the key's owner.
+pub(crate) async fn deploy(node: &Node, key: &Key, package: &Package) -> Result<(), CliError> {
+    let manifest = Box::new(package.manifest.clone());
+    change(node, key, Body::ContractPropose { manifest }, Some(package.encode())).await?;
+    change(node, key, Body::ContractApprove { package: package.digest() }, None).await
+}
+
+fn describe_one(directory: &Directory, package: &Package) -> Json {
+    let status = directory.package(&package.digest()).map(|contract| contract.status.as_str());
+    let manifest = &package.manifest;
+    json!({"name": manifest.name.as_str(), "version": manifest.version.to_string(), "digest": package.digest().to_string(), "status": status})
+}
+
+fn describe_all(directory: &Directory) -> Vec<Json> {
+    let versions = directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
+    versions
+        .map(|(name, version, contract)| {
+            let approvals: Json = contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
+            json!({
+                "name": name.as_str(), "version": version.to_string(), "digest": contract.manifest.digest().to_string(),
+                "status": contract.status.as_str(), "approvals": approvals
+            })
+        })
+        .collect()
+}

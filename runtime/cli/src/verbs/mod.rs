@@ -1,0 +1,25 @@
+//! The verbs, one file each.
+
+pub(crate) mod actor;
+pub(crate) mod contract;
+pub(crate) mod directory;
+pub(crate) mod init;
+pub(crate) mod intent;
+pub(crate) mod key;
+pub(crate) mod submit;
+
+use crate::args::{Cli, Verb};
+use crate::error::{CliError, Exit};
+
+/// Runs what was asked for.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
+    let context = cli.global.context();
+    match cli.verb {
+        Verb::Init(args) => init::run(&context, args).await,
+        Verb::Key(verb) => key::run(&context, verb),
+        Verb::Actor(verb) => actor::run(&context, verb).await,
+        Verb::Submit(args) => submit::run(&context, args).await,
+        Verb::Intent(verb) => intent::run(&context, verb).await,
+        Verb::Contract(verb) => contract::run(&context, verb).await,
+    }
+}
