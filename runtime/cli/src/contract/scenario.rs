@@ -13,18 +13,17 @@
 //! what is deployed before the first. Files are relative to the scenario's; `"this"` is the package under test.
 //! Only what `expect` and `rows` name is compared; a record that must not be there has `null` for its row.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use lockstep_core::intent::{Call, Target};
 use lockstep_core::json::{Fields, Json, Limits, Object, ShapeError, json};
-use lockstep_core::names::{ActorId, RecordId, RoleName};
+use lockstep_core::names::{ActorId, RecordId};
 
 /// A scenario, read.
 #[derive(Debug)]
 pub(super) struct Scenario {
     pub(super) name: String,
-    pub(super) actors: Vec<(ActorId, BTreeSet<String>)>,
+    pub(super) actors: Vec<(ActorId, Vec<String>)>,
     pub(super) deployed: Vec<Deployed>,
     pub(super) steps: Vec<Step>,
     /// By spec, then by record.
@@ -98,12 +97,9 @@ impl Scenario {
     }
 }
 
-fn read_roles(actor: &str, roles: &Json) -> Result<BTreeSet<String>, String> {
+fn read_roles(actor: &str, roles: &Json) -> Result<Vec<String>, String> {
     let list = roles.as_array().ok_or_else(|| format!("the roles of {actor} are not a list"))?;
-    let role = |role: &Json| {
-        let text = role.as_str().ok_or_else(|| format!("a role of {actor} is not a text"))?;
-        RoleName::parse(text).map(|role| role.to_string()).map_err(|error| error.to_string())
-    };
+    let role = |role: &Json| role.as_str().map(str::to_owned).ok_or_else(|| format!("a role of {actor} is not a text"));
     list.iter().map(role).collect()
 }
 

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockstep_core::engine::Engine;
-use lockstep_core::json::{Json, Object, Pointer, json};
+use lockstep_core::json::{Json, Limits, Pointer, json};
 use lockstep_core::package::Package;
-use lockstep_core::tables::{Cell, Row, Table};
-use lockstep_core::json::Limits;
+use lockstep_core::tables::{Cell, Kind, Row, Table};
 
 use super::scenario::{Deployed, Scenario, Step, Submit};
-use super::world::World;
+use super::world::{self, World};
 
 /// How the scenarios went.
 #[derive(Clone, Debug, Default)]
@@ -68,17 +67,14 @@ pub(crate) async fn run_scenarios(package: &Package, scenarios: Vec<PathBuf>, en
 }
 
 async fn run(package: &Package, scenario: Scenario, engine: Arc<dyn Engine>) -> Case {
-    let node = scenario.node().unwrap_or_else(|| "acme".to_owned());
-    let mut diff = match World::make(&node, &scenario.actors, engine).await {
-        Err(error) => vec![format!("the scenario's database cannot be made: {error}")],
-        Ok(world) => {
-            let mut diff = play(&world, package, &scenario).await.unwrap_or_else(|error| vec![error]);
-            let dir = world.stop().await;
+    let diff = match world::new_folder() {
+        Err(error) => vec![error],
+        Ok(dir) => {
+            let mut diff = play(&dir, package, &scenario, engine).await.unwrap_or_else(|error| vec![error]);
             close(&dir, &mut diff);
             diff
         }
     };
-    diff.retain(|line| !line.is_empty());
     Case { name: scenario.name, ok: diff.is_empty(), diff }
 }
 
@@ -91,24 +87,32 @@ fn close(dir: &Path, diff: &mut Vec<String>) {
     }
 }
 
-async fn play(world: &World, package: &Package, scenario: &Scenario) -> Result<Vec<String>, String> {
+async fn play(dir: &Path, package: &Package, scenario: &Scenario, engine: Arc<dyn Engine>) -> Result<Vec<String>, String> {
+    let participant = scenario.node().unwrap_or_else(|| "acme".to_owned());
+    let world = World::make(dir, &participant, &scenario.actors, engine).await?;
+    let played = steps(&world, package, scenario).await;
+    world.stop().await;
+    played
+}
+
+async fn steps(world: &World, package: &Package, scenario: &Scenario) -> Result<Vec<String>, String> {
     for deployed in &scenario.deployed {
         deploy(world, package, deployed).await?;
     }
     let mut diff = Vec::new();
     for (index, step) in scenario.steps.iter().enumerate() {
+        let at = |title: &str, error: String| format!("step {}, {title}: {error}", index + 1);
         match step {
-            Step::Deploy(deployed) => deploy(world, package, deployed).await.map_err(|error| format!("step {}: {error}", index + 1))?,
+            Step::Deploy(deployed) => deploy(world, package, deployed).await.map_err(|error| at("deploy", error))?,
             Step::Submit(submit) => {
-                let outcome = world.submit(submit).await.map_err(|error| format!("step {}, {}: {error}", index + 1, submit.title))?;
-                diff.extend(compare_outcome(index + 1, submit, &outcome, &world.dir));
+                let outcome = world.submit(submit).await.map_err(|error| at(&submit.title, error))?;
+                diff.extend(compare_outcome(index + 1, submit, &outcome, world.dir()));
             }
         }
     }
     for (spec, record, expected) in &scenario.rows {
         let (table, row) = world.row(spec, record).await?;
-        let place = format!("{spec} {record}");
-        diff.extend(compare_row(&place, &table, row.as_ref(), expected));
+        diff.extend(compare_row(&format!("{spec} {record}"), &table, row.as_ref(), expected));
     }
     Ok(diff)
 }
@@ -170,7 +174,7 @@ fn compare_cell(place: &str, table: &Table, row: &Row, column: &str, expected: &
     let Some(cell) = table.position(name).and_then(|at| row.get(at)) else {
         return Some(format!("{place}: there is no column {name}"));
     };
-    let is_json = table.columns.iter().any(|known| known.name == name && known.kind == lockstep_core::tables::Kind::Json);
+    let is_json = table.columns.iter().any(|known| known.name == name && known.kind == Kind::Json);
     let found = if is_json { section_at(cell, pointer) } else { value_of(cell) };
     (!covers(&found, expected)).then(|| format!("{place}: {column} is {found}, expected {expected}"))
 }

@@ -1,28 +1,26 @@
 //! The world of one scenario: a fresh directory with a real node on a real SQLite database.
 //!
-//! It is laid out as `init` lays one out, so that whoever keeps it can look around with every command.
+//! It is made as `init`, `actor add` and `contract deploy` make one, so that whoever keeps it can look
+//! around in it with every command.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use lockstep_core::clock::Clock;
 use lockstep_core::crypto::{Digest, Salt};
-use lockstep_core::database::Database;
-use lockstep_core::directory::{Body, DirectoryEvent, Founder};
 use lockstep_core::engine::Engine;
 use lockstep_core::intent::Draft;
 use lockstep_core::json::{Json, json};
-use lockstep_core::names::{ActorId, ActorName, NodeName, ParticipantName, RecordId};
+use lockstep_core::names::{ActorId, RecordId};
 use lockstep_core::package::Package;
 use lockstep_core::tables::{Cell, Row, Table};
-use lockstep_node::{Node, NodeConfig, Parts, SubmitError, SystemClock, random_bytes, random_salt};
-use lockstep_sqlite::{SqliteConfig, SqliteDatabase};
+use lockstep_node::{Node, NodeConfig, Parts, SubmitError, random_bytes, random_salt};
 
 use super::scenario::Submit;
-use crate::config::{Config, FILE};
+use crate::error::CliError;
 use crate::keys::{self, Key};
+use crate::verbs::{actor, contract, init};
 
 /// How long a step may take; a scenario that reaches it has found a bug of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,106 +29,72 @@ const EXPIRY: Duration = Duration::from_secs(600);
 
 /// A running node with everybody's keys.
 pub(super) struct World {
-    pub(super) dir: PathBuf,
+    dir: PathBuf,
     node: Node,
-    admin: ActorId,
-    keys: BTreeMap<ActorId, Key>,
+    admin: Key,
+    actors: BTreeMap<ActorId, Key>,
 }
 
 fn words(error: impl ToString) -> String {
     error.to_string()
 }
 
-impl World {
-    /// Founds a network of one node in a new folder and lets the actors in.
-    pub(super) async fn make(name: &str, actors: &[(ActorId, BTreeSet<String>)], engine: Arc<dyn Engine>) -> Result<World, String> {
-        let (participant, node) = (ParticipantName::parse(name).map_err(words)?, NodeName::parse(name).map_err(words)?);
-        let admin = ActorId::of(&ActorName::parse("admin").map_err(words)?, &participant);
-        let dir = new_folder()?;
-        let config = Config {
-            node: name.to_owned(),
-            participant: name.to_owned(),
-            database: "sqlite:lockstep.db".to_owned(),
-            actor: admin.to_string(),
-            brokers: Vec::new(),
-        };
-        std::fs::write(dir.join(FILE), config.render()).map_err(words)?;
-        let node_key = new_key(&keys::node_key_path(&dir), name)?;
-        let admin_key = new_key(&keys::actor_key_path(&dir, admin.as_str()), admin.as_str())?;
+fn message(error: CliError) -> String {
+    error.message
+}
 
-        let body = Body::Genesis {
-            title: "scenario".to_owned(),
-            random: Digest::from(random_bytes()?),
-            founders: vec![Founder {
-                participant: participant.clone(),
-                admin: (admin.clone(), admin_key.public()),
-                node: (node.clone(), node_key.public()),
-            }],
-        };
-        let genesis = DirectoryEvent::sign(None, SystemClock.now(), &admin, body, &admin_key.signer).map_err(words)?;
-        let database = SqliteConfig { path: dir.join("lockstep.db"), read_only: false, create: true };
-        let parts = Parts {
-            database: Arc::new(SqliteDatabase::open(database).await.map_err(words)?),
-            engine,
-            signer: Arc::new(node_key.signer),
-            clock: Arc::new(SystemClock),
-            checkpoint: dir.join("checkpoint"),
-            notice: Arc::new(|_| {}),
-        };
-        lockstep_node::create(&parts, &node, &genesis).await.map_err(words)?;
+/// A new folder of its own below the system's folder for temporary files.
+pub(super) fn new_folder() -> Result<PathBuf, String> {
+    let random = Digest::from_bytes(random_bytes()?).to_string();
+    let dir = std::env::temp_dir().join(format!("lockstep-scenario-{}", random.get(..16).unwrap_or_default()));
+    std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    Ok(dir)
+}
+
+impl World {
+    /// Founds a network of one node in `dir` and lets the actors in.
+    pub(super) async fn make(dir: &Path, participant: &str, actors: &[(ActorId, Vec<String>)], engine: Arc<dyn Engine>) -> Result<World, String> {
+        let made = init::make(dir, "scenario", participant, None).await.map_err(message)?;
+        let admin = Key::read(&keys::actor_key_path(dir, &made.home.config.actor)).map_err(message)?;
+        let parts = Parts { engine, notice: Arc::new(|_| {}), ..made.home.parts().await.map_err(message)? };
         let node = Node::open(parts, NodeConfig::default()).await.map_err(words)?;
-        let mut world = World { dir, node, admin: admin.clone(), keys: BTreeMap::from([(admin, admin_key)]) };
-        world.let_in(&participant, actors).await?;
+        let mut world = World { dir: dir.to_owned(), node, admin, actors: BTreeMap::new() };
+        for (id, roles) in actors {
+            actor::add(&world.node, &world.admin, dir, id, roles, None).await.map_err(message)?;
+            let key = Key::read(&keys::actor_key_path(dir, id.as_str())).map_err(message)?;
+            world.actors.insert(id.clone(), key);
+        }
         Ok(world)
     }
 
-    async fn let_in(&mut self, host: &ParticipantName, actors: &[(ActorId, BTreeSet<String>)]) -> Result<(), String> {
-        let others: BTreeSet<ParticipantName> = actors.iter().map(|(actor, _)| actor.participant()).filter(|found| found != host).collect();
-        for participant in others {
-            self.decide(Body::ParticipantAdd { participant, hosted_by: host.clone() }, None).await?;
-        }
-        for (actor, roles) in actors {
-            let key = new_key(&keys::actor_key_path(&self.dir, actor.as_str()), actor.as_str())?;
-            self.decide(Body::ActorAdd { actor: actor.clone(), roles: roles.clone(), key: key.public() }, None).await?;
-            self.keys.insert(actor.clone(), key);
-        }
-        Ok(())
-    }
-
-    /// Has the directory take an event of the admin's.
-    async fn decide(&self, body: Body, package: Option<Vec<u8>>) -> Result<(), String> {
-        let directory = self.node.directory();
-        let after = Some((directory.network(), directory.seq(), directory.head()));
-        let key = self.keys.get(&self.admin).ok_or("the admin has no key")?;
-        let event = DirectoryEvent::sign(after, self.node.now(), &self.admin, body, &key.signer).map_err(words)?;
-        self.node.change_directory(event, package, PATIENCE).await.map_err(words)
+    /// Where it is.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Proposes and approves a package.
     pub(super) async fn deploy(&self, package: &Package) -> Result<(), String> {
-        let propose = Body::ContractPropose { manifest: Box::new(package.manifest.clone()) };
-        self.decide(propose, Some(package.encode())).await?;
-        self.decide(Body::ContractApprove { package: package.digest() }, None).await
+        contract::deploy(&self.node, &self.admin, package).await.map_err(message)
     }
 
     /// Signs and submits; the outcome, or `{"status": "refused", "code", "message"}`.
     pub(super) async fn submit(&self, step: &Submit) -> Result<Json, String> {
-        let key = self.keys.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
+        let key = self.actors.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
         let draft = Draft {
             network: self.node.directory().network(),
             sequencer: self.node.name().clone(),
             actor: step.actor.clone(),
-            nonce: Digest::from(random_bytes()?),
+            nonce: Digest::from_bytes(random_bytes()?),
             expires: self.node.now().plus(EXPIRY),
             not_before: None,
             call: step.call.clone(),
             targets: step.targets.clone(),
         };
+        // The call takes one salt, each record another one.
         let salts = (0..=step.targets.len()).map(|_| random_salt()).collect::<Result<Vec<Salt>, String>>()?;
         let mut salts = salts.into_iter();
-        let signed = draft.sign(&key.signer, || salts.next().unwrap_or_else(|| unreachable!("one salt for the call and one for each record")));
-        let bytes = signed.map_err(words)?.to_json().canonical().into_bytes();
-        match self.node.submit(bytes, PATIENCE).await {
+        let signed = draft.sign(&key.signer, || salts.next().unwrap_or_else(|| Salt::from([0; 32]))).map_err(words)?;
+        match self.node.submit(signed.to_json().canonical().into_bytes(), PATIENCE).await {
             Ok(decided) => {
                 let outcome = lockstep_node::outcome(self.node.database(), &decided.intent).await.map_err(words)?;
                 outcome.ok_or_else(|| format!("the database does not know intent {}", decided.intent))
@@ -149,21 +113,7 @@ impl World {
     }
 
     /// Ends the node; the folder stays.
-    pub(super) async fn stop(self) -> PathBuf {
+    pub(super) async fn stop(self) {
         self.node.stop().await;
-        self.dir
     }
-}
-
-fn new_folder() -> Result<PathBuf, String> {
-    let random = Digest::from(random_bytes()?).to_string();
-    let dir = std::env::temp_dir().join(format!("lockstep-scenario-{}", random.get(..16).unwrap_or_default()));
-    std::fs::create_dir(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    Ok(dir)
-}
-
-fn new_key(path: &Path, owner: &str) -> Result<Key, String> {
-    let key = Key::generate(owner).map_err(|error| error.message)?;
-    key.write(path).map_err(|error| error.message)?;
-    Ok(key)
 }

@@ -9,10 +9,11 @@ use lockstep_core::json::{Json, json};
 use lockstep_core::package::Package;
 use lockstep_node::Node;
 
-use crate::context::Context;
-use crate::contract::{BuildOptions, build};
+use crate::context::{Context, engine};
+use crate::contract::{BuildOptions, build, run_scenarios, scenarios_of};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
+use crate::output::Style;
 use crate::verbs::directory::change;
 
 /// Verbs of `contract`.
@@ -22,6 +23,14 @@ pub(crate) enum ContractVerb {
     Build {
         /// The contract's directory [default: here]
         path: Option<PathBuf>,
+    },
+    /// Run a contract's scenarios against its package, in the real engine and a real database
+    Test {
+        /// The contract's directory [default: here]
+        path: Option<PathBuf>,
+        /// The package to test, where it shall not be built first
+        #[arg(long, value_name = "FILE")]
+        package: Option<PathBuf>,
     },
     /// Propose a package, approve it, and wait until it is active
     Deploy {
@@ -41,6 +50,10 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
+        }
+        ContractVerb::Test { path, package } => {
+            let dir = path.unwrap_or_else(|| PathBuf::from("."));
+            return test(context, &dir, package.as_deref()).await;
         }
         ContractVerb::Deploy { package } => {
             let home = context.home()?;
@@ -65,6 +78,25 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
         }
     }
     Ok(Exit::Done)
+}
+
+async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
+    let output = context.output;
+    let package = match package {
+        Some(file) => read_package(file)?,
+        None => build(dir, &BuildOptions::default()).map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?.package,
+    };
+    let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
+    output.document(&report.to_json());
+    for case in &report.cases {
+        let (style, word) = if case.ok { (Style::Good, "passed") } else { (Style::Bad, "failed") };
+        output.line(format!("{}  {}", output.styled(style, word), case.name));
+        for line in &case.diff {
+            output.line(format!("        {line}"));
+        }
+    }
+    output.line(format!("{} passed, {} failed", report.passed, report.failed));
+    Ok(if report.failed == 0 { Exit::Done } else { Exit::Found })
 }
 
 /// Reads a package file.
