@@ -79,19 +79,29 @@ impl SqliteDatabase {
             None
         } else {
             let writing = writing_options(&config.path);
-            let connection = writing.clone().create_if_missing(config.create).connect().await.map_err(|error| failed(bind::words(&error)))?;
+            let connection = writing
+                .clone()
+                .create_if_missing(config.create)
+                .connect()
+                .await
+                .map_err(|error| failed(bind::words(&error)))?;
             Some(Committer::start(writing, config.path, connection))
         };
-        let readers = PoolOptions::new().max_connections(READERS).min_connections(0).test_before_acquire(false).connect_lazy_with(reading.clone());
+        let readers = PoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0)
+            .test_before_acquire(false)
+            .connect_lazy_with(reading.clone());
         Ok(SqliteDatabase { reading, readers, queries: Semaphore::new(QUERIES), committer })
     }
 
-    /// Ends all connections, after what was given to the committer is done.
+    /// Ends all connections, after what was given to the committer is done. The writing one goes last: only that
+    /// one can move the log into the file, so that the file alone is the whole database.
     pub async fn close(self) {
+        self.readers.close().await;
         if let Some(committer) = self.committer {
             committer.close().await;
         }
-        self.readers.close().await;
     }
 }
 
@@ -111,7 +121,10 @@ fn reading_options(path: &Path) -> SqliteConnectOptions {
 
 /// FULL is what makes a commit durable in WAL mode: the log is synced before COMMIT returns.
 fn writing_options(path: &Path) -> SqliteConnectOptions {
-    common_options(path).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).pragma("fullfsync", "ON")
+    common_options(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("fullfsync", "ON")
 }
 
 /// The options with which the file can be read. A WAL database on read-only media cannot make the shared-memory
@@ -146,7 +159,9 @@ async fn refuse_newer_format(options: &SqliteConnectOptions) -> Result<(), Strin
     let Raw::Text(text) = found else { return Err("lockstep_meta holds no readable format".to_owned()) };
     match text.parse::<u32>() {
         Ok(known) if known <= FORMAT => Ok(()),
-        _ => Err(format!("its format is {text}, and this version of lockstep knows formats up to {FORMAT}; open it with a newer one")),
+        _ => Err(format!(
+            "its format is {text}, and this version of lockstep knows formats up to {FORMAT}; open it with a newer one"
+        )),
     }
 }
 

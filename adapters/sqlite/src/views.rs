@@ -9,14 +9,16 @@ use lockstep_core::tables::{Kind, Role, Table, name, version_table_name};
 use crate::bind::quoted;
 
 /// Columns of the history view; a projected column of the same name is left to the record table.
-const HISTORY: [&str; 9] = ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+const HISTORY: [&str; 9] =
+    ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
 
 /// Names and definitions of the views that belong to these tables.
 pub(crate) fn of(tables: &[Table]) -> Vec<(String, String)> {
     let mut views = Vec::new();
     let records: Vec<&Table> = tables.iter().filter(|table| table.role == Role::Records).collect();
     for table in &records {
-        let versions = tables.iter().find(|other| other.role == Role::Versions && other.name == version_table_name(&table.name));
+        let versions =
+            tables.iter().find(|other| other.role == Role::Versions && other.name == version_table_name(&table.name));
         views.push(view(format!("{}_history", table.name), &history(&table.name, versions)));
         views.push(view(format!("{}_changes", table.name), &changes(&table.name)));
     }
@@ -80,16 +82,16 @@ fn nothing() -> String {
 }
 
 /// Who may do what with the sections of one spec's records: a row per role held, by the version of the spec that
-/// governs the record. Everybody's subject is `*`.
+/// governs the record. Everybody's subject is `*`. CROSS JOIN is how SQLite is told to join in the order written.
 fn entitlement(spec: &str) -> String {
     let arm = |subject: &str, from: &str, to: &str, join: &str, condition: &str| {
         format!(
             "SELECT {spec} AS spec, r.record_id AS record_id, section.key AS section, {subject} AS subject, m.mode AS mode, {from} AS from_seq, {to} AS to_seq\n\
              FROM {records} AS r\n\
-             JOIN {specs} AS s ON s.digest = {governing}\n\
-             JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
-             JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
-             JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
+             CROSS JOIN {specs} AS s ON s.digest = {governing}\n\
+             CROSS JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
+             CROSS JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
+             CROSS JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
              WHERE coalesce(json_extract(s.document, '$.roles.' || role.value || '.everyone'), 0) = {condition}",
             spec = literal(spec),
             records = quoted(spec),
@@ -101,7 +103,7 @@ fn entitlement(spec: &str) -> String {
     let holder = "coalesce(json_extract(party.value, '$.actor'), json_extract(party.value, '$.participant'))";
     let from = "json_extract(party.value, '$.from')";
     let to = "json_extract(party.value, '$.to')";
-    let held = format!("\nJOIN json_each(r.{PARTIES}, '$.members') AS party");
+    let held = format!("\nCROSS JOIN json_each(r.{PARTIES}, '$.members') AS party");
     let named = arm(holder, from, to, &held, "0 AND json_extract(party.value, '$.role') = role.value");
     let everyone = arm("'*'", "1", "NULL", "", "1");
     format!("{everyone}\nUNION ALL\n{named}")
@@ -125,5 +127,7 @@ fn governing(spec: &str) -> String {
 /// A version as text that sorts like it: its three numbers, padded.
 fn sortable(version: &str) -> String {
     let list = format!("('[' || replace({version}, '.', ',') || ']')");
-    format!("format('%010d%010d%010d', json_extract({list}, '$[0]'), json_extract({list}, '$[1]'), json_extract({list}, '$[2]'))")
+    format!(
+        "format('%010d%010d%010d', json_extract({list}, '$[0]'), json_extract({list}, '$[1]'), json_extract({list}, '$[2]'))"
+    )
 }

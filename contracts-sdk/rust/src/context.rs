@@ -249,22 +249,22 @@ impl Context {
         self.first().notify(section, kind, data)
     }
 
-    /// Gives `actor` a role in the record, from this intent's event on. The method must declare that it
-    /// writes `parties`.
+    /// Gives a role in the record to an actor, `bob@buyer`, or to all of a participant's, `buyer`, from this
+    /// intent's event on. The method must declare that it writes `parties`.
     ///
     /// # Errors
-    /// The host's failure, or reason `actor` where `actor` is no `NAME@PARTICIPANT`.
-    pub fn grant(&self, role: &str, actor: &str) -> Outcome {
-        self.first().grant(role, actor)
+    /// The host's failure.
+    pub fn grant(&self, role: &str, to: &str) -> Outcome {
+        self.first().grant(role, to)
     }
 
-    /// Ends `actor`'s role in the record with this intent's event. The method must declare that it reads
-    /// and writes `parties`.
+    /// Ends with this intent's event what [`Context::grant`] gave. The method must declare that it writes
+    /// `parties`.
     ///
     /// # Errors
-    /// The host's failure, or reason `role` where the actor does not have the role.
-    pub fn revoke(&self, role: &str, actor: &str) -> Outcome {
-        self.first().revoke(role, actor)
+    /// The host's failure, or reason `role` where nobody was given the role so.
+    pub fn revoke(&self, role: &str, from: &str) -> Outcome {
+        self.first().revoke(role, from)
     }
 
     /// A line for whoever replays the intent; no part of any outcome.

@@ -22,7 +22,10 @@ pub struct Record<'a> {
 #[derive(Deserialize)]
 struct Member {
     role: String,
-    actor: String,
+    participant: String,
+    #[serde(default)]
+    actor: Option<String>,
+    #[serde(default)]
     to: Option<u64>,
 }
 
@@ -169,15 +172,16 @@ impl Record<'_> {
         Ok(door::notify(self.position, section, kind, &text(data)?)?)
     }
 
-    /// Gives `actor` a role in this record: one entry more in `parties`.
+    /// Gives a role in this record to an actor, `bob@buyer`, or to all of a participant's, `buyer`: one entry
+    /// more in `parties`.
     ///
     /// # Errors
-    /// The host's failure, or reason `actor` where `actor` is no `NAME@PARTICIPANT`.
-    pub fn grant(&self, role: &str, actor: &str) -> Outcome {
-        let Some((_, participant)) = actor.split_once('@') else {
-            return reject("actor", format!("{actor} is not an actor of the form NAME@PARTICIPANT"));
-        };
-        let member = json!({"role": role, "participant": participant, "actor": actor, "from": self.seq(), "to": null});
+    /// The host's failure.
+    pub fn grant(&self, role: &str, to: &str) -> Outcome {
+        let mut member = json!({"role": role, "participant": participant_of(to), "from": self.seq(), "to": null});
+        if to.contains('@') {
+            member["actor"] = to.into();
+        }
         match self.append(PARTIES, "/members", &member) {
             // A record that this call creates has no members yet.
             Err(no) if no.reason == "patch" && !self.exists() => self.set(PARTIES, &json!({"members": [member]})),
@@ -185,16 +189,24 @@ impl Record<'_> {
         }
     }
 
-    /// Ends `actor`'s role in this record: its entry in `parties` gets an end.
+    /// Ends what [`Record::grant`] gave: the entry in `parties` gets an end.
     ///
     /// # Errors
-    /// The host's failure, or reason `role` where the actor does not have the role.
-    pub fn revoke(&self, role: &str, actor: &str) -> Outcome {
+    /// The host's failure, or reason `role` where nobody was given the role so.
+    pub fn revoke(&self, role: &str, from: &str) -> Outcome {
         let members: Vec<Member> = self.read(PARTIES, "/members")?;
-        let current = |member: &Member| member.role == role && member.actor == actor && member.to.is_none();
+        let named = from.contains('@').then_some(from);
+        let current = |member: &Member| {
+            let same = member.participant == participant_of(from) && member.actor.as_deref() == named;
+            member.role == role && same && member.to.is_none()
+        };
         match members.iter().position(current) {
-            Some(index) => self.replace(PARTIES, &format!("/members/{index}/to"), &self.seq()),
-            None => reject("role", format!("{actor} is not {role} of {}", self.given.record)),
+            Some(index) => self.add(PARTIES, &format!("/members/{index}/to"), &self.seq()),
+            None => reject("role", format!("{from} is not {role} of {}", self.given.record)),
         }
     }
+}
+
+fn participant_of(actor: &str) -> &str {
+    actor.split_once('@').map_or(actor, |(_, participant)| participant)
 }

@@ -91,5 +91,8 @@ fn the_first_role_of_a_new_record_makes_its_parties() {
     let mut cx = Context::default();
     assert_eq!(cx.grant("seller", "alice@acme"), Ok(()));
     assert_eq!(testing::taken().sections[&(0, "parties".into())]["members"][0]["participant"], "acme");
-    assert_eq!(reason(cx.grant("seller", "alice")), "actor");
+    assert_eq!(cx.grant("seller", "globex"), Ok(()), "all of a participant's actors");
+    assert_eq!(testing::taken().sections[&(0, "parties".into())]["members"][1].get("actor"), None);
+    assert_eq!(cx.revoke("seller", "globex"), Ok(()));
+    assert_eq!(reason(cx.revoke("seller", "bob@acme")), "role");
 }

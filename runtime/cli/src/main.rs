@@ -6,10 +6,10 @@
 mod args;
 mod config;
 mod context;
-mod contract;
 mod error;
 mod keys;
 mod output;
+mod scenarios;
 mod verbs;
 
 use std::process::ExitCode;
@@ -30,7 +30,12 @@ fn main() -> ExitCode {
             output.raw(error.to_string().trim_end());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return fail(output, &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: "))),
+        Err(error) => {
+            return fail(
+                output,
+                &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: ")),
+            );
+        }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -170,9 +170,20 @@ pub trait Database: Send + Sync {
     /// Commits a batch.
     fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>>;
     /// The rows whose `column` holds one of the values; any number of values, in no particular order.
-    fn select<'a>(&'a self, table: &'a Table, column: &'a str, values: &'a [Cell]) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
+    fn select<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        values: &'a [Cell],
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
     /// Rows of a table in the order of an integer column, from `after` (exclusive) on.
-    fn follow<'a>(&'a self, table: &'a Table, column: &'a str, after: Option<i64>, limit: usize) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
+    fn follow<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
     /// What the tables hold now, to be read at leisure.
     fn snapshot(&self) -> Pending<'_, Result<Box<dyn Snapshot>, DatabaseError>>;
     /// A read-only query of the user's, at most `limit` rows.

@@ -207,8 +207,14 @@ impl Directory {
     #[must_use]
     pub fn judging(&self, contract: &ContractName, current: Option<&Version>) -> Option<&Contract> {
         let versions = self.contracts.get(contract)?;
-        let fits = |version: &Version| current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current));
-        versions.iter().rev().find(|(version, found)| found.status != Status::Proposed && fits(version)).map(|(_, found)| found)
+        let fits = |version: &Version| {
+            current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current))
+        };
+        versions
+            .iter()
+            .rev()
+            .find(|(version, found)| found.status != Status::Proposed && fits(version))
+            .map(|(_, found)| found)
     }
 
     /// The spec of this name under a contract version: the one that the version itself brings.

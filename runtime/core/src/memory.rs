@@ -73,7 +73,10 @@ impl MemoryDatabase {
     /// Makes a coming commit answer `error`, each call the next one. Only [`CommitError::Unknown`] may be `applied`:
     /// the batch is then there though nobody was told so.
     pub fn fail_next(&self, error: CommitError, applied: bool) {
-        assert!(!applied || matches!(error, CommitError::Unknown { .. }), "only a commit of unknown outcome may have been applied");
+        assert!(
+            !applied || matches!(error, CommitError::Unknown { .. }),
+            "only a commit of unknown outcome may have been applied"
+        );
         locked(&self.faults).push_back(Fault { error, applied });
     }
 
@@ -81,7 +84,12 @@ impl MemoryDatabase {
     #[must_use]
     pub fn contents(&self) -> BTreeMap<String, Vec<Row>> {
         let tables = locked(&self.tables);
-        tables.iter().map(|(name, stored)| (name.clone(), stored.rows.values().map(|row| arranged(&stored.table, row)).collect())).collect()
+        tables
+            .iter()
+            .map(|(name, stored)| {
+                (name.clone(), stored.rows.values().map(|row| arranged(&stored.table, row)).collect())
+            })
+            .collect()
     }
 
     fn prepare_now(&self, tables: &[Table]) -> Result<(), DatabaseError> {
@@ -115,7 +123,12 @@ impl MemoryDatabase {
         if stored.table.position(column).is_none() {
             return Err(shape(table, &format!("there is no column {column}")));
         }
-        Ok(stored.rows.values().filter(|row| row.get(column).is_some_and(&wanted)).map(|row| arranged(table, row)).collect())
+        Ok(stored
+            .rows
+            .values()
+            .filter(|row| row.get(column).is_some_and(&wanted))
+            .map(|row| arranged(table, row))
+            .collect())
     }
 
     fn select_now(&self, table: &Table, column: &str, values: &[Cell]) -> Result<Vec<Row>, DatabaseError> {
@@ -123,8 +136,18 @@ impl MemoryDatabase {
         self.matching(table, column, |cell| wanted.contains(&part(cell)))
     }
 
-    fn follow_now(&self, table: &Table, column: &str, after: Option<i64>, limit: usize) -> Result<Vec<Row>, DatabaseError> {
-        let rows = self.matching(table, column, |cell| matches!(cell, Cell::Integer(number) if after.is_none_or(|after| *number > after)))?;
+    fn follow_now(
+        &self,
+        table: &Table,
+        column: &str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let rows = self.matching(
+            table,
+            column,
+            |cell| matches!(cell, Cell::Integer(number) if after.is_none_or(|after| *number > after)),
+        )?;
         Ok(first_by(table, column, rows, limit))
     }
 
@@ -175,7 +198,10 @@ fn apply(tables: &mut Tables, batch: &Batch) -> Result<(), CommitError> {
     let writes = batch.tables.iter().flat_map(|part| part.writes.iter().map(|write| (part.table.as_ref(), write)));
     let mut undo = Vec::new();
     for (table, write) in std::iter::once((&meta, &head)).chain(writes) {
-        let done = tables.get_mut(&table.name).ok_or_else(|| format!("there is no table {}", table.name)).and_then(|stored| Arc::make_mut(stored).write(table, write));
+        let done = tables
+            .get_mut(&table.name)
+            .ok_or_else(|| format!("there is no table {}", table.name))
+            .and_then(|stored| Arc::make_mut(stored).write(table, write));
         match done {
             Ok(replaced) => undo.push((&table.name, replaced)),
             Err(detail) => {
@@ -219,9 +245,15 @@ impl Stored {
             Write::Put(cells) => checked(table, cells)?,
             Write::Update { key, set } => {
                 let key: Key = key.iter().map(part).collect();
-                let mut cells = self.rows.get(&key).map(|row| arranged(table, row)).ok_or_else(|| format!("{} has no row with the key to update", table.name))?;
+                let mut cells = self
+                    .rows
+                    .get(&key)
+                    .map(|row| arranged(table, row))
+                    .ok_or_else(|| format!("{} has no row with the key to update", table.name))?;
                 for (position, cell) in set {
-                    *cells.get_mut(*position).ok_or_else(|| format!("{} has no column at position {position}", table.name))? = cell.clone();
+                    *cells
+                        .get_mut(*position)
+                        .ok_or_else(|| format!("{} has no column at position {position}", table.name))? = cell.clone();
                 }
                 let (after, row) = checked(table, &cells)?;
                 if after != key {
@@ -256,7 +288,11 @@ impl Stored {
     fn check_unique(&self, key: &Key, row: &Named) -> Result<(), String> {
         for (index, taken) in self.table.indexes.iter().zip(&self.taken) {
             if indexed(index, row).and_then(|values| taken.get(&values)).is_some_and(|holder| holder != key) {
-                return Err(format!("{} has a row with the same {} already", self.table.name, index.columns.join(", ")));
+                return Err(format!(
+                    "{} has a row with the same {} already",
+                    self.table.name,
+                    index.columns.join(", ")
+                ));
             }
         }
         Ok(())
@@ -278,7 +314,9 @@ fn checked(table: &Table, row: &Row) -> Result<(Key, Named), String> {
     for (column, cell) in table.columns.iter().zip(row) {
         let required = !column.nullable || table.key.contains(&column.name);
         let canonical = match (column.kind, cell) {
-            (Kind::Json, Cell::Text(text)) => Json::parse_canonical(text.as_bytes(), &Limits { bytes: text.len(), ..Limits::default() }).is_ok(),
+            (Kind::Json, Cell::Text(text)) => {
+                Json::parse_canonical(text.as_bytes(), &Limits { bytes: text.len(), ..Limits::default() }).is_ok()
+            }
             _ => true,
         };
         if (required && *cell == Cell::Null) || !column.kind.holds(cell) || !canonical {
@@ -309,19 +347,26 @@ fn widened(known: Option<Table>, wanted: &Table) -> Result<Table, DatabaseError>
     }
     for column in &wanted.columns {
         match table.position(&column.name).and_then(|at| table.columns.get(at)) {
-            Some(there) if there.kind != column.kind || there.nullable != column.nullable => return Err(shape(wanted, &format!("column {} has another type", column.name))),
+            Some(there) if there.kind != column.kind || there.nullable != column.nullable => {
+                return Err(shape(wanted, &format!("column {} has another type", column.name)));
+            }
             Some(_) => {}
             None if column.nullable => table.columns.push(column.clone()),
             None => return Err(shape(wanted, &format!("column {} is missing", column.name))),
         }
     }
-    table.indexes.extend(wanted.indexes.iter().filter(|index| !table.indexes.contains(index)).cloned().collect::<Vec<_>>());
+    table
+        .indexes
+        .extend(wanted.indexes.iter().filter(|index| !table.indexes.contains(index)).cloned().collect::<Vec<_>>());
     Ok(table)
 }
 
 fn own_table(table_name: &str) -> Result<Table, DatabaseError> {
     let table = own_tables().into_iter().find(|table| table.name == table_name);
-    table.ok_or_else(|| DatabaseError::Shape { table: table_name.to_owned(), detail: "there is no such table".to_owned() })
+    table.ok_or_else(|| DatabaseError::Shape {
+        table: table_name.to_owned(),
+        detail: "there is no such table".to_owned(),
+    })
 }
 
 fn found<'a>(tables: &'a Tables, table: &Table) -> Result<&'a Stored, DatabaseError> {
@@ -342,8 +387,13 @@ struct MemorySnapshot(Tables);
 
 impl Snapshot for MemorySnapshot {
     fn page<'a>(&'a mut self, table: &'a Table, page: &'a Page) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
-        let after = page.after.as_ref().map_or(Bound::Unbounded, |after| Bound::Excluded(after.iter().map(part).collect::<Key>()));
-        let rows = found(&self.0, table).map(|stored| stored.rows.range((after, Bound::Unbounded)).take(page.limit).map(|(_, row)| arranged(table, row)).collect());
+        let after = page
+            .after
+            .as_ref()
+            .map_or(Bound::Unbounded, |after| Bound::Excluded(after.iter().map(part).collect::<Key>()));
+        let rows = found(&self.0, table).map(|stored| {
+            stored.rows.range((after, Bound::Unbounded)).take(page.limit).map(|(_, row)| arranged(table, row)).collect()
+        });
         Box::pin(ready(rows))
     }
 }
@@ -355,7 +405,8 @@ impl Database for MemoryDatabase {
 
     fn plan<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<Vec<String>, DatabaseError>> {
         let known = locked(&self.tables);
-        let missing = tables.iter().filter(|table| !known.contains_key(&table.name)).map(|table| table.name.clone()).collect();
+        let missing =
+            tables.iter().filter(|table| !known.contains_key(&table.name)).map(|table| table.name.clone()).collect();
         Box::pin(ready(Ok(missing)))
     }
 
@@ -367,11 +418,22 @@ impl Database for MemoryDatabase {
         Box::pin(async move { self.commit_now(batch) })
     }
 
-    fn select<'a>(&'a self, table: &'a Table, column: &'a str, values: &'a [Cell]) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+    fn select<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        values: &'a [Cell],
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         Box::pin(ready(self.select_now(table, column, values)))
     }
 
-    fn follow<'a>(&'a self, table: &'a Table, column: &'a str, after: Option<i64>, limit: usize) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+    fn follow<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         Box::pin(ready(self.follow_now(table, column, after, limit)))
     }
 

@@ -95,7 +95,13 @@ impl Projection {
     /// Starts a batch.
     #[must_use]
     pub fn new(ledger: &Ledger, own: &BTreeMap<String, Arc<Table>>) -> Self {
-        Projection { before: ledger.clone(), ledger: ledger.clone(), own: own.clone(), writes: BTreeMap::new(), records: BTreeMap::new() }
+        Projection {
+            before: ledger.clone(),
+            ledger: ledger.clone(),
+            own: own.clone(),
+            writes: BTreeMap::new(),
+            records: BTreeMap::new(),
+        }
     }
 
     /// Whether nothing was added.
@@ -131,7 +137,13 @@ impl Projection {
     }
 
     /// Adds an event of the directory; `directory` is the state after it. A proposed package comes with its bytes.
-    pub fn directory(&mut self, event: &DirectoryEvent, directory: &Directory, package: Option<&[u8]>, time: Timestamp) {
+    pub fn directory(
+        &mut self,
+        event: &DirectoryEvent,
+        directory: &Directory,
+        package: Option<&[u8]>,
+        time: Timestamp,
+    ) {
         let position = self.append(&directory_leaf(&directory.network(), event.seq, &event.head()), time);
         let row = rows::directory_row(event, &self.ledger.log, position);
         self.write(name::DIRECTORY, Write::Insert(row));
@@ -141,7 +153,13 @@ impl Projection {
     }
 
     /// Adds an outcome with its events; returns the position of its leaf.
-    pub fn outcome(&mut self, intent: &VerifiedIntent, outcome: &Outcome, events: &[SealedEvent], directory: &Directory) -> u64 {
+    pub fn outcome(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+    ) -> u64 {
         let position = self.append(&outcome.leaf(), outcome.time);
         let row = rows::intent_row(intent, outcome, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
@@ -180,7 +198,11 @@ impl Projection {
     /// # Errors
     /// The signer's.
     pub fn finish(self, signer: &dyn Signer) -> Result<Projected, CheckpointError> {
-        let checkpoint = Checkpoint { origin: self.ledger.origin(), size: self.ledger.appender.size(), root: self.ledger.appender.root() };
+        let checkpoint = Checkpoint {
+            origin: self.ledger.origin(),
+            size: self.ledger.appender.size(),
+            root: self.ledger.appender.root(),
+        };
         let note = checkpoint.sign(signer)?;
         Ok(self.finish_with(note))
     }
@@ -202,7 +224,14 @@ impl Projection {
         let head = json!({"log": self.ledger.log.as_str(), "size": size, "root": root.to_string(), "time": self.ledger.time.to_string()}).canonical();
         self.ledger.head = Some(head.clone());
         for (record, touched) in std::mem::take(&mut self.records) {
-            let write = rows::record_write(&touched.entry, touched.before.as_deref(), &touched.after, &touched.contents, touched.time, record.as_str());
+            let write = rows::record_write(
+                &touched.entry,
+                touched.before.as_deref(),
+                &touched.after,
+                &touched.contents,
+                touched.time,
+                record.as_str(),
+            );
             self.write_record(&touched.entry, &touched.entry.table, write);
         }
         let tables = self.writes.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();

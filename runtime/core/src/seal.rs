@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::crypto::{Context, Digest, Salt, commit, commit_canonical};
 use crate::directory::{Directory, SpecEntry};
-use crate::event::{CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section};
+use crate::event::{
+    CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
+};
 use crate::execute::Effect;
 use crate::json::Json;
 use crate::names::NodeName;
@@ -64,8 +66,10 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     let before = effect.before.clone();
     let (epoch, seq) = before.as_ref().map_or((1, 1), |state| (state.epoch, state.seq + 1));
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let mut sealed: BTreeMap<String, SealedSection> =
-        sections.iter().map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None })).collect();
+    let mut sealed: BTreeMap<String, SealedSection> = sections
+        .iter()
+        .map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None }))
+        .collect();
     let mut openings = EventOpenings { reads_salt: salt(), reads: effect.reads, sections: BTreeMap::new() };
     let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, written) in effect.sections {
@@ -77,13 +81,22 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
             notifications: written.notifications,
         };
         let section = seal_section(&network, &effect.record, &name, seq, written.canonical.as_bytes(), &body);
-        sections.insert(name.clone(), SectionState { seq, content: written.content, commitment: section.content, bytes: written.canonical.len() });
+        sections.insert(
+            name.clone(),
+            SectionState { seq, content: written.content, commitment: section.content, bytes: written.canonical.len() },
+        );
         sealed.insert(name.clone(), section);
         openings.sections.insert(name.clone(), body);
         values_before.insert(name.clone(), written.before);
         contents.insert(name, written.canonical);
     }
-    let context = Context { domain: READS_DOMAIN, network: Some(&network), record: Some(effect.record.as_str()), section: None, seq: Some(seq) };
+    let context = Context {
+        domain: READS_DOMAIN,
+        network: Some(&network),
+        record: Some(effect.record.as_str()),
+        section: None,
+        seq: Some(seq),
+    };
     let reads = commit(&openings.reads_salt, &context, &reads_json(&openings.reads));
     let header = Header {
         network,
@@ -103,9 +116,28 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     };
     let header_stored = header.stored();
     let id = Digest::of(&header_stored);
-    let after = RecordState { spec: effect.entry.name.clone(), spec_digest: header.spec, on: effect.on, epoch, seq, head: id, sections };
+    let after = RecordState {
+        spec: effect.entry.name.clone(),
+        spec_digest: header.spec,
+        on: effect.on,
+        epoch,
+        seq,
+        head: id,
+        sections,
+    };
     let openings_stored = openings.stored();
-    SealedEvent { id, header, header_stored, openings, openings_stored, entry: effect.entry, before, after: Arc::new(after), values_before, contents }
+    SealedEvent {
+        id,
+        header,
+        header_stored,
+        openings,
+        openings_stored,
+        entry: effect.entry,
+        before,
+        after: Arc::new(after),
+        values_before,
+        contents,
+    }
 }
 
 /// Makes a stored event into what [`seal`] made of it, by applying its changes to the state before.
@@ -115,13 +147,20 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
 ///
 /// # Errors
 /// What does not fit, for people.
-pub fn replay(header: Header, openings: EventOpenings, before: Option<Arc<RecordState>>, directory: &Directory) -> Result<SealedEvent, String> {
+pub fn replay(
+    header: Header,
+    openings: EventOpenings,
+    before: Option<Arc<RecordState>>,
+    directory: &Directory,
+) -> Result<SealedEvent, String> {
     let (seq, prev) = before.as_ref().map_or((1, None), |state| (state.seq + 1, Some(state.head)));
     if header.seq != seq || header.prev != prev {
         return Err(format!("event {} of {} does not continue the record's chain", header.seq, header.record));
     }
-    let entry = directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
-    let package = directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
+    let entry =
+        directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
+    let package =
+        directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
     let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, body) in &openings.sections {
@@ -135,12 +174,14 @@ pub fn replay(header: Header, openings: EventOpenings, before: Option<Arc<Record
         if header.sections.get(name).map(|sealed| sealed.content) != Some(commitment) {
             return Err(format!("the content of section {name} after this event is not that of the header"));
         }
-        sections.insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
+        sections
+            .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
         values_before.insert(name.clone(), values);
         contents.insert(name.clone(), canonical);
     }
     for (name, state) in &sections {
-        if header.sections.get(name).is_none_or(|sealed| sealed.content != state.commitment || sealed.seq != state.seq) {
+        if header.sections.get(name).is_none_or(|sealed| sealed.content != state.commitment || sealed.seq != state.seq)
+        {
             return Err(format!("section {name} in the header is not the one before"));
         }
     }
@@ -151,15 +192,43 @@ pub fn replay(header: Header, openings: EventOpenings, before: Option<Arc<Record
     let on = if entry.contract == manifest.name {
         OnContract { name: manifest.name.clone(), version: manifest.version.clone() }
     } else {
-        before.as_ref().map_or_else(|| OnContract { name: entry.contract.clone(), version: entry.version.clone() }, |state| state.on.clone())
+        before.as_ref().map_or_else(
+            || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
+            |state| state.on.clone(),
+        )
     };
     let (header_stored, openings_stored) = (header.stored(), openings.stored());
     let id = Digest::of(&header_stored);
-    let after = RecordState { spec: entry.name.clone(), spec_digest: header.spec, on, epoch: header.epoch, seq, head: id, sections };
-    Ok(SealedEvent { id, header, header_stored, openings, openings_stored, entry, before, after: Arc::new(after), values_before, contents })
+    let after = RecordState {
+        spec: entry.name.clone(),
+        spec_digest: header.spec,
+        on,
+        epoch: header.epoch,
+        seq,
+        head: id,
+        sections,
+    };
+    Ok(SealedEvent {
+        id,
+        header,
+        header_stored,
+        openings,
+        openings_stored,
+        entry,
+        before,
+        after: Arc::new(after),
+        values_before,
+        contents,
+    })
 }
 
 fn commit_content(header: &Header, section: &str, salt: &Salt, canonical: &str) -> Digest {
-    let context = Context { domain: CONTENT_DOMAIN, network: Some(&header.network), record: Some(header.record.as_str()), section: Some(section), seq: Some(header.seq) };
+    let context = Context {
+        domain: CONTENT_DOMAIN,
+        network: Some(&header.network),
+        record: Some(header.record.as_str()),
+        section: Some(section),
+        seq: Some(header.seq),
+    };
     commit_canonical(salt, &context, canonical.as_bytes())
 }

@@ -92,7 +92,9 @@ pub enum NodeError {
     #[error("the database is damaged: {0}; `lockstep verify` says more")]
     Damaged(String),
     /// The database is older than the checkpoint beside the key.
-    #[error("the database's log has {found} leaves, this node signed {signed}: an older copy was restored, or the tail was cut off")]
+    #[error(
+        "the database's log has {found} leaves, this node signed {signed}: an older copy was restored, or the tail was cut off"
+    )]
     Behind {
         /// Leaves in the database.
         found: u64,
@@ -120,7 +122,9 @@ impl NodeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            NodeError::Database(DatabaseError::Shape { .. }) | NodeError::Directory(_) | NodeError::Damaged(_) => Code::DatabaseShape,
+            NodeError::Database(DatabaseError::Shape { .. }) | NodeError::Directory(_) | NodeError::Damaged(_) => {
+                Code::DatabaseShape
+            }
             NodeError::Database(_) | NodeError::Commit(_) => Code::DatabaseUnavailable,
             NodeError::Behind { .. } => Code::BehindCheckpoint,
             NodeError::Foreign(_) => Code::ForeignCheckpoint,
@@ -328,7 +332,8 @@ async fn check_checkpoint(parts: &Parts, loaded: &load::Start) -> Result<(), Nod
         Err(source) => return Err(NodeError::Checkpoint { path: parts.checkpoint.clone(), source }),
     };
     let foreign = |what: String| NodeError::Foreign(what);
-    let kept = Checkpoint::verify(&note, &loaded.ledger.origin(), &parts.signer.public_key()).map_err(|error| foreign(error.to_string()))?;
+    let kept = Checkpoint::verify(&note, &loaded.ledger.origin(), &parts.signer.public_key())
+        .map_err(|error| foreign(error.to_string()))?;
     let found = loaded.ledger.appender.size();
     if kept.size > found {
         return Err(NodeError::Behind { found, signed: kept.size });

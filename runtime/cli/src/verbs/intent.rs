@@ -34,7 +34,8 @@ pub(crate) async fn run(context: &Context, verb: IntentVerb) -> Result<Exit, Cli
             let digest = Digest::parse(&id).map_err(|error| CliError::new(Code::Usage, error.to_string()))?;
             let database = home.reader().await?;
             let found = lockstep_node::outcome(database.as_ref(), &digest).await?;
-            let outcome = found.ok_or_else(|| CliError::new(Code::NotFound, format!("no intent {id} is known here")))?;
+            let outcome =
+                found.ok_or_else(|| CliError::new(Code::NotFound, format!("no intent {id} is known here")))?;
             context.output.document(&outcome);
             print_outcome(context.output, &outcome);
             Ok(exit_of(&outcome))

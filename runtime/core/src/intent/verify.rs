@@ -59,13 +59,19 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
         Json::Object(object) => object.remove("openings"),
         _ => None,
     };
-    let openings = openings.ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
+    let openings = openings
+        .ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
     let intent = open(&json, &openings, &door.limits)?;
     check_network(&intent, door)?;
     let actor = door.directory.actors().get(&intent.payload.actor);
-    let actor = actor.ok_or_else(|| Refusal::new(Code::UnknownActor, format!("{} is no actor of this network", intent.payload.actor)))?;
+    let actor = actor.ok_or_else(|| {
+        Refusal::new(Code::UnknownActor, format!("{} is no actor of this network", intent.payload.actor))
+    })?;
     if let Some(revoked) = actor.revoked {
-        return Err(Refusal::new(Code::RevokedActor, format!("the key of {} was revoked at {revoked}", intent.payload.actor)));
+        return Err(Refusal::new(
+            Code::RevokedActor,
+            format!("the key of {} was revoked at {revoked}", intent.payload.actor),
+        ));
     }
     check_signature(&json, &actor.key, &intent)?;
     check_time(&intent.payload, door)?;
@@ -77,7 +83,11 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
 ///
 /// # Errors
 /// [`StoredError`] says in which of the two columns the trouble is.
-pub fn read_stored(envelope: &[u8], openings: &[u8], key: impl FnOnce(&Payload) -> Option<PublicKey>) -> Result<VerifiedIntent, StoredError> {
+pub fn read_stored(
+    envelope: &[u8],
+    openings: &[u8],
+    key: impl FnOnce(&Payload) -> Option<PublicKey>,
+) -> Result<VerifiedIntent, StoredError> {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let json = Json::parse_canonical(envelope, &limits).map_err(|error| StoredError::Envelope(error.to_string()))?;
     let (signed, payload) = read_envelope(&json, &limits).map_err(|refusal| StoredError::Envelope(refusal.message))?;
@@ -123,7 +133,13 @@ fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedInt
     Ok(assemble(&signed, payload, opened, envelope.canonical().into_bytes(), openings.canonical().into_bytes()))
 }
 
-fn assemble(signed: &Envelope, payload: Payload, opened: Openings, envelope: Vec<u8>, openings: Vec<u8>) -> VerifiedIntent {
+fn assemble(
+    signed: &Envelope,
+    payload: Payload,
+    opened: Openings,
+    envelope: Vec<u8>,
+    openings: Vec<u8>,
+) -> VerifiedIntent {
     VerifiedIntent {
         id: Digest::of(&signed.payload),
         payload,
@@ -142,14 +158,20 @@ fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Re
     }
     let payload = parse(&signed.payload, limits, "payload")?;
     if payload.canonical().as_bytes() != signed.payload {
-        return Err(Refusal::new(Code::NotCanonical, "the payload is not in canonical form (RFC 8785); sign the canonical bytes"));
+        return Err(Refusal::new(
+            Code::NotCanonical,
+            "the payload is not in canonical form (RFC 8785); sign the canonical bytes",
+        ));
     }
     let payload = Payload::read(&payload).map_err(|error| match error {
         super::read::PayloadError::Shape(error) => malformed(error.to_string()),
         super::read::PayloadError::Format(..) => Refusal::new(Code::UnknownFormat, error.to_string()),
     })?;
     if payload.records.is_empty() || payload.records.len() > MAX_RECORDS {
-        return Err(malformed(format!("an intent has 1 to {MAX_RECORDS} records, this one has {}", payload.records.len())));
+        return Err(malformed(format!(
+            "an intent has 1 to {MAX_RECORDS} records, this one has {}",
+            payload.records.len()
+        )));
     }
     Ok((signed, payload))
 }
@@ -178,11 +200,15 @@ fn check_openings(payload: &Payload, opened: &Openings) -> Result<(), Refusal> {
 fn check_network(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal> {
     let payload = &intent.payload;
     if payload.network != door.directory.network() {
-        return Err(Refusal::new(Code::WrongNetwork, format!("it is for network {}, this is {}", payload.network, door.directory.network())));
+        return Err(Refusal::new(
+            Code::WrongNetwork,
+            format!("it is for network {}, this is {}", payload.network, door.directory.network()),
+        ));
     }
     let elsewhere = intent.targets.iter().find(|target| target.record.node() != *door.node);
     if payload.sequencer != *door.node || elsewhere.is_some() {
-        let what = elsewhere.map_or_else(|| format!("sequencer {}", payload.sequencer), |target| format!("record {}", target.record));
+        let what = elsewhere
+            .map_or_else(|| format!("sequencer {}", payload.sequencer), |target| format!("record {}", target.record));
         return Err(Refusal::new(Code::WrongSequencer, format!("{what} is not sequenced by node {}", door.node)));
     }
     Ok(())
@@ -202,7 +228,10 @@ fn check_time(payload: &Payload, door: &Door<'_>) -> Result<(), Refusal> {
     }
     if payload.expires > door.now.plus(door.longest_expiry) {
         let minutes = door.longest_expiry.as_secs() / 60;
-        return Err(Refusal::new(Code::ExpiryTooFar, format!("it expires at {}; this network allows {minutes} minutes ahead", payload.expires)));
+        return Err(Refusal::new(
+            Code::ExpiryTooFar,
+            format!("it expires at {}; this network allows {minutes} minutes ahead", payload.expires),
+        ));
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use lockstep_core::package::Package;
 use lockstep_core::tables::{Cell, Row, Table};
 use lockstep_node::{Node, NodeConfig, Parts, SubmitError, random_bytes, random_salt};
 
-use super::scenario::Submit;
+use super::script::Submit;
 use crate::error::CliError;
 use crate::keys::{self, Key};
 use crate::verbs::{actor, contract, init};
@@ -53,7 +53,12 @@ pub(super) fn new_folder() -> Result<PathBuf, String> {
 
 impl World {
     /// Founds a network of one node in `dir` and lets the actors in.
-    pub(super) async fn make(dir: &Path, participant: &str, actors: &[(ActorId, Vec<String>)], engine: Arc<dyn Engine>) -> Result<World, String> {
+    pub(super) async fn make(
+        dir: &Path,
+        participant: &str,
+        actors: &[(ActorId, Vec<String>)],
+        engine: Arc<dyn Engine>,
+    ) -> Result<World, String> {
         let made = init::make(dir, "scenario", participant, None).await.map_err(message)?;
         let admin = Key::read(&keys::actor_key_path(dir, &made.home.config.actor)).map_err(message)?;
         let parts = Parts { engine, notice: Arc::new(|_| {}), ..made.home.parts().await.map_err(message)? };
@@ -79,7 +84,8 @@ impl World {
 
     /// Signs and submits; the outcome, or `{"status": "refused", "code", "message"}`.
     pub(super) async fn submit(&self, step: &Submit) -> Result<Json, String> {
-        let key = self.actors.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
+        let key =
+            self.actors.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
         let draft = Draft {
             network: self.node.directory().network(),
             sequencer: self.node.name().clone(),
@@ -99,7 +105,9 @@ impl World {
                 let outcome = lockstep_node::outcome(self.node.database(), &decided.intent).await.map_err(words)?;
                 outcome.ok_or_else(|| format!("the database does not know intent {}", decided.intent))
             }
-            Err(SubmitError::Refused(refusal)) => Ok(json!({"status": "refused", "code": refusal.code.as_str(), "message": refusal.message})),
+            Err(SubmitError::Refused(refusal)) => {
+                Ok(json!({"status": "refused", "code": refusal.code.as_str(), "message": refusal.message}))
+            }
             Err(error) => Err(words(error)),
         }
     }
@@ -108,7 +116,8 @@ impl World {
     pub(super) async fn row(&self, spec: &str, record: &RecordId) -> Result<(Table, Option<Row>), String> {
         let table = self.node.directory().record_tables().into_iter().find(|table| table.name == spec);
         let table = table.ok_or_else(|| format!("no deployed package brings spec {spec}"))?;
-        let found = self.node.database().select(&table, "record_id", &[Cell::Text(record.to_string())]).await.map_err(words)?;
+        let found =
+            self.node.database().select(&table, "record_id", &[Cell::Text(record.to_string())]).await.map_err(words)?;
         Ok((table, found.into_iter().next()))
     }
 

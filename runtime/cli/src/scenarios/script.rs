@@ -117,13 +117,17 @@ fn read_step(step: &Json, folder: &Path) -> Result<Step, String> {
     let actor = fields.parsed("as", ActorId::parse).map_err(shape)?;
     let (title, call) = match fields.optional_text("call").map_err(shape)? {
         Some(call) => {
-            let (contract, method) = call.split_once('.').ok_or_else(|| format!("call {call:?} is not CONTRACT.METHOD"))?;
+            let (contract, method) =
+                call.split_once('.').ok_or_else(|| format!("call {call:?} is not CONTRACT.METHOD"))?;
             let arguments = fields.optional("arguments").cloned().unwrap_or_else(|| Object::new().into());
             (call.to_owned(), json!({"contract": contract, "method": method, "arguments": arguments}))
         }
         None => {
             let spec = fields.text("spec").map_err(shape)?;
-            (format!("changes of {spec}"), json!({"spec": spec, "changes": fields.need("changes").map_err(shape)?.clone()}))
+            (
+                format!("changes of {spec}"),
+                json!({"spec": spec, "changes": fields.need("changes").map_err(shape)?.clone()}),
+            )
         }
     };
     let call = Call::from_json(&call).map_err(shape)?;
@@ -149,11 +153,16 @@ fn read_rows(specs: Option<&Object>) -> Result<Vec<(String, RecordId, Json)>, St
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 
     fn check(text: &str) -> Result<Scenario, String> {
-        Scenario::parse(&Json::parse(text.as_bytes(), &Limits::default()).map_err(|error| error.to_string())?, Path::new("/s"), "untitled")
+        Scenario::parse(
+            &Json::parse(text.as_bytes(), &Limits::default()).map_err(|error| error.to_string())?,
+            Path::new("/s"),
+            "untitled",
+        )
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! Every scenario has a world of its own. A passed one is removed; a failed one is kept, and its diff says
 //! where.
 
+mod script;
+mod world;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +14,8 @@ use lockstep_core::json::{Json, Limits, Pointer, json};
 use lockstep_core::package::Package;
 use lockstep_core::tables::{Cell, Kind, Row, Table};
 
-use super::scenario::{Deployed, Scenario, Step, Submit};
-use super::world::{self, World};
+use script::{Deployed, Scenario, Step, Submit};
+use world::World;
 
 /// How the scenarios went.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +90,12 @@ fn close(dir: &Path, diff: &mut Vec<String>) {
     }
 }
 
-async fn play(dir: &Path, package: &Package, scenario: &Scenario, engine: Arc<dyn Engine>) -> Result<Vec<String>, String> {
+async fn play(
+    dir: &Path,
+    package: &Package,
+    scenario: &Scenario,
+    engine: Arc<dyn Engine>,
+) -> Result<Vec<String>, String> {
     let participant = scenario.node().unwrap_or_else(|| "acme".to_owned());
     let world = World::make(dir, &participant, &scenario.actors, engine).await?;
     let played = steps(&world, package, scenario).await;
@@ -137,13 +145,18 @@ fn compare_outcome(step: usize, submit: &Submit, outcome: &Json, dir: &Path) -> 
             _ => outcome.get(member).cloned().unwrap_or_default(),
         };
         if found != *expected {
-            diff.push(format!("step {step}, {} as {}: {member} is {found}, expected {expected}", submit.title, submit.actor));
+            diff.push(format!(
+                "step {step}, {} as {}: {member} is {found}, expected {expected}",
+                submit.title, submit.actor
+            ));
         }
     }
     if !diff.is_empty() {
         let text = |member: &str| outcome.get(member).and_then(Json::as_str);
         diff.extend(text("message").map(|message| format!("  the message is: {message}")));
-        diff.extend(text("intent_id").map(|id| format!("  run it again: lockstep --dir {} intent replay {id}", dir.display())));
+        diff.extend(
+            text("intent_id").map(|id| format!("  run it again: lockstep --dir {} intent replay {id}", dir.display())),
+        );
     }
     diff
 }
@@ -160,8 +173,12 @@ fn compare_row(place: &str, table: &Table, row: Option<&Row>, expected: &Json) -
         (None, Json::Null) => Vec::new(),
         (None, _) => vec![format!("{place} is not there")],
         (Some(_), Json::Null) => vec![format!("{place} is there, expected none")],
-        (Some(row), Json::Object(columns)) => columns.iter().filter_map(|(column, value)| compare_cell(place, table, row, column, value)).collect(),
-        (Some(_), other) => vec![format!("{place}: expected {}, which is no row: write an object of columns", other.kind())],
+        (Some(row), Json::Object(columns)) => {
+            columns.iter().filter_map(|(column, value)| compare_cell(place, table, row, column, value)).collect()
+        }
+        (Some(_), other) => {
+            vec![format!("{place}: expected {}, which is no row: write an object of columns", other.kind())]
+        }
     }
 }
 
@@ -180,7 +197,9 @@ fn compare_cell(place: &str, table: &Table, row: &Row, column: &str, expected: &
 }
 
 fn section_at(cell: &Cell, pointer: &str) -> Json {
-    let content = cell.as_str().and_then(|text| Json::parse(text.as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() }).ok());
+    let content = cell
+        .as_str()
+        .and_then(|text| Json::parse(text.as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() }).ok());
     let found = content.as_ref().zip(Pointer::parse(pointer).ok()).and_then(|(content, pointer)| content.at(&pointer));
     found.cloned().unwrap_or_default()
 }
@@ -189,7 +208,10 @@ fn section_at(cell: &Cell, pointer: &str) -> Json {
 fn value_of(cell: &Cell) -> Json {
     match cell {
         Cell::Boolean(truth) => (*truth).into(),
-        Cell::Integer(number) => u64::try_from(*number).ok().filter(|number| *number < 1 << 53).map_or_else(|| number.to_string().into(), Json::from),
+        Cell::Integer(number) => u64::try_from(*number)
+            .ok()
+            .filter(|number| *number < 1 << 53)
+            .map_or_else(|| number.to_string().into(), Json::from),
         other => other.show().into(),
     }
 }
