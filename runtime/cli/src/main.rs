@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod keys;
 mod output;
+mod scenarios;
 mod verbs;
 
 use std::process::ExitCode;
