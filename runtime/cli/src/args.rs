@@ -79,4 +79,7 @@ pub(crate) enum Verb {
     /// Make, build, test and deploy contracts
     #[command(subcommand)]
     Contract(verbs::contract::ContractVerb),
+    /// Show records, now and at any earlier moment
+    #[command(subcommand)]
+    Record(verbs::record::RecordVerb),
 }

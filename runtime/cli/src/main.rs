@@ -9,6 +9,7 @@ mod context;
 mod error;
 mod keys;
 mod output;
+mod stored;
 mod verbs;
 
 use std::process::ExitCode;

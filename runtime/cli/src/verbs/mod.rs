@@ -6,6 +6,7 @@ pub(crate) mod directory;
 pub(crate) mod init;
 pub(crate) mod intent;
 pub(crate) mod key;
+pub(crate) mod record;
 pub(crate) mod submit;
 
 use crate::args::{Cli, Verb};
@@ -21,5 +22,6 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Submit(args) => submit::run(&context, args).await,
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
+        Verb::Record(verb) => record::run(&context, verb).await,
     }
 }
