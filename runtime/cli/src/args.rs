@@ -82,4 +82,12 @@ pub(crate) enum Verb {
     /// Show records, now and at any earlier moment
     #[command(subcommand)]
     Record(verbs::record::RecordVerb),
+    /// What happened to the records, in order
+    Events(verbs::feed::EventsArgs),
+    /// The business events that contracts emitted, as CloudEvents
+    Notifications(verbs::feed::NotificationsArgs),
+    /// What a code means and what to do
+    Explain(verbs::explain::ExplainArgs),
+    /// Completions for a shell
+    Completions(verbs::completions::CompletionsArgs),
 }

@@ -176,8 +176,11 @@ pub(crate) fn record_table(directory: &Directory, spec: &str) -> Result<Table, C
         let mut names: Vec<String> = directory.specs().values().map(|entry| entry.name.to_string()).collect();
         names.sort_unstable();
         names.dedup();
-        let hint =
-            if names.is_empty() { "deploy a contract first".to_owned() } else { format!("known: {}", names.join(", ")) };
+        let hint = if names.is_empty() {
+            "deploy a contract first".to_owned()
+        } else {
+            format!("known: {}", names.join(", "))
+        };
         CliError::new(Code::NotFound, format!("no spec is called {spec}")).hint(hint)
     })
 }

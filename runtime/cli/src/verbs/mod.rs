@@ -1,8 +1,11 @@
 //! The verbs, one file each.
 
 pub(crate) mod actor;
+pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod directory;
+pub(crate) mod explain;
+pub(crate) mod feed;
 pub(crate) mod init;
 pub(crate) mod intent;
 pub(crate) mod key;
@@ -23,5 +26,9 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
         Verb::Record(verb) => record::run(&context, verb).await,
+        Verb::Events(args) => feed::run_events(&context, args).await,
+        Verb::Notifications(args) => feed::run_notifications(&context, args).await,
+        Verb::Explain(args) => explain::run(&context, &args),
+        Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

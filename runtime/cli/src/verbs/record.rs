@@ -109,7 +109,8 @@ impl Moment {
             return Ok(Moment::Seq(seq));
         }
         let time = Timestamp::parse_lenient(text);
-        time.map(Moment::Time).map_err(|_| usage(format!("{text} is neither a seq nor a time such as 2026-11-21T10:12:00Z")))
+        time.map(Moment::Time)
+            .map_err(|_| usage(format!("{text} is neither a seq nor a time such as 2026-11-21T10:12:00Z")))
     }
 
     fn reaches(&self, header: &Header) -> bool {
@@ -228,7 +229,9 @@ fn indented(json: &Json, level: usize) -> String {
         value => format!("\n{}", indented(value, level + 1)),
     };
     let lines: Vec<String> = match json {
-        Json::Object(members) => members.iter().map(|(key, value)| format!("{margin}{key}:{}", nested(value))).collect(),
+        Json::Object(members) => {
+            members.iter().map(|(key, value)| format!("{margin}{key}:{}", nested(value))).collect()
+        }
         Json::Array(items) => items.iter().map(|item| format!("{margin}-{}", nested(item))).collect(),
         other => vec![format!("{margin}{other}")],
     };
@@ -247,9 +250,8 @@ async fn history(
     let event = |(row, step): &(Row, SealedEvent)| {
         let header = &step.header;
         let (entry, parties) = (&step.entry, step.after.parties());
-        let visible = |section: &str| {
-            viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, header.seq, section))
-        };
+        let visible =
+            |section: &str| viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, header.seq, section));
         let sections = step.openings.sections.iter().filter(|(section, _)| visible(section));
         let changes: Vec<Json> = sections
             .flat_map(|(section, body)| body.changes.iter().map(move |operation| change(section, operation)))
@@ -301,7 +303,10 @@ pub(crate) fn print_change(output: Output, change: &Json) {
         ("add" | "replace" | "test", Some(value)) => format!(" {value}"),
         _ => String::new(),
     };
-    output.line(crate::output::cut(&format!("  {:7} {}{}{from}{brought}", part("op"), part("section"), part("path")), 160));
+    output.line(crate::output::cut(
+        &format!("  {:7} {}{}{from}{brought}", part("op"), part("section"), part("path")),
+        160,
+    ));
 }
 
 async fn list(
