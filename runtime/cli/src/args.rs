@@ -82,6 +82,8 @@ pub(crate) enum Verb {
     /// Show records, now and at any earlier moment
     #[command(subcommand)]
     Record(verbs::record::RecordVerb),
+    /// Query the database, read-only
+    Sql(verbs::sql::SqlArgs),
     /// What happened to the records, in order
     Events(verbs::feed::EventsArgs),
     /// The business events that contracts emitted, as CloudEvents

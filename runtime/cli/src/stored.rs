@@ -11,7 +11,7 @@ use lockstep_core::database::Database;
 use lockstep_core::directory::{Actor, Directory, DirectoryEvent};
 use lockstep_core::event::{EventOpenings, Header};
 use lockstep_core::execute::{Packages, may, roles_held};
-use lockstep_core::json::Json;
+use lockstep_core::json::{Json, Limits};
 use lockstep_core::names::{ActorId, RecordId, SpecName};
 use lockstep_core::package::Package;
 use lockstep_core::project::own_tables_by_name;
@@ -56,16 +56,32 @@ pub(crate) fn text(table: &Table, row: &Row, column: &str) -> String {
     cell(table, row, column).and_then(Cell::show).unwrap_or_default()
 }
 
+/// A cell with its own type. Bytes are hex, and a number that JSON would alter is text.
+pub(crate) fn typed(cell: &Cell) -> Json {
+    match cell {
+        Cell::Bytes(bytes) => Json::from(data_encoding::HEXLOWER.encode(bytes)),
+        Cell::Boolean(truth) => Json::from(*truth),
+        Cell::Integer(number) => number_or_text(&number.to_string()),
+        Cell::Decimal(text) => number_or_text(text),
+        other => Json::from(other.show()),
+    }
+}
+
+fn number_or_text(text: &str) -> Json {
+    let number = Json::parse(text.as_bytes(), &Limits::default()).ok();
+    number.filter(|json| json.as_f64().is_some()).unwrap_or_else(|| Json::from(text))
+}
+
 /// The number in a cell.
 pub(crate) fn count(table: &Table, row: &Row, column: &str) -> Option<u64> {
     cell(table, row, column)?.as_count()
 }
 
-fn cell<'a>(table: &Table, row: &'a Row, column: &str) -> Option<&'a Cell> {
+pub(crate) fn cell<'a>(table: &Table, row: &'a Row, column: &str) -> Option<&'a Cell> {
     row.get(table.position(column)?)
 }
 
-fn bytes<'a>(table: &Table, row: &'a Row, column: &str) -> Result<&'a [u8], CliError> {
+pub(crate) fn bytes<'a>(table: &Table, row: &'a Row, column: &str) -> Result<&'a [u8], CliError> {
     let found = cell(table, row, column).and_then(Cell::as_bytes);
     found.ok_or_else(|| damaged(format!("{} has a row without {column}", table.name)))
 }

@@ -33,7 +33,10 @@ pub(crate) fn run(context: &Context, args: &ExplainArgs) -> Result<Exit, CliErro
 
 fn known(text: &str) -> Result<Code, CliError> {
     Code::parse(text).ok_or_else(|| {
-        let like = Code::ALL.iter().min_by_key(|code| distance(code.as_str(), text));
+        let like = Code::ALL.iter().min_by_key(|code| {
+            let begins = code.as_str().split('_').any(|word| word == text);
+            (!begins, distance(code.as_str(), text))
+        });
         let hint = like.map(|code| format!("did you mean {code}? `lockstep explain --list` shows all"));
         CliError { code: Code::Usage, message: format!("{text} is no code of lockstep"), hint }
     })

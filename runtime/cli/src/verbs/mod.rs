@@ -10,6 +10,7 @@ pub(crate) mod init;
 pub(crate) mod intent;
 pub(crate) mod key;
 pub(crate) mod record;
+pub(crate) mod sql;
 pub(crate) mod submit;
 
 use crate::args::{Cli, Verb};
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
         Verb::Record(verb) => record::run(&context, verb).await,
+        Verb::Sql(args) => sql::run(&context, args).await,
         Verb::Events(args) => feed::run_events(&context, args).await,
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),

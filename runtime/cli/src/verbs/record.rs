@@ -9,6 +9,7 @@ use lockstep_core::directory::{Directory, SpecEntry};
 use lockstep_core::event::Header;
 use lockstep_core::json::{Json, Limits, Object, Operation, json};
 use lockstep_core::names::{RecordId, SpecName};
+use lockstep_core::projection::ColumnType;
 use lockstep_core::record::{OnContract, RecordState};
 use lockstep_core::seal::SealedEvent;
 use lockstep_core::spec::PARTIES;
@@ -18,7 +19,7 @@ use lockstep_core::time::Timestamp;
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, Style};
-use crate::stored::{Stored, Viewer, count, damaged, record_table, replayed, text, usage, value};
+use crate::stored::{Stored, Viewer, cell, count, damaged, record_table, replayed, text, typed, usage, value};
 
 /// Rows of a listing that are read at once.
 const PAGE: usize = 1000;
@@ -351,7 +352,14 @@ fn listed(directory: &Directory, table: &Table, row: &Row, viewer: Option<&Viewe
         .filter(|(entry, (_, projection))| {
             viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, seq, &projection.section))
         })
-        .map(|(_, (column, _))| (column.clone(), value(table, row, column)))
+        .map(|(_, (column, projection))| {
+            // A decimal is text wherever JSON is, as in the sections it comes from.
+            let typed = match (projection.kind, cell(table, row, column)) {
+                (ColumnType::Decimal(..), _) | (_, None) => value(table, row, column),
+                (_, Some(cell)) => typed(cell),
+            };
+            (column.clone(), typed)
+        })
         .collect();
     json!({
         "record_id": value(table, row, "record_id"), "seq": seq, "contract": contract, "contract_version": version,
