@@ -8,8 +8,10 @@ pub(crate) mod explain;
 pub(crate) mod feed;
 pub(crate) mod init;
 pub(crate) mod intent;
+pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod record;
+pub(crate) mod replay;
 pub(crate) mod sql;
 pub(crate) mod submit;
 
