@@ -140,6 +140,35 @@ impl Stored {
         Ok(events)
     }
 
+    /// The intent that a text names: an id, or its first eight digits or more where only one begins so.
+    pub(crate) async fn intent(&self, text: &str) -> Result<Digest, CliError> {
+        if let Ok(id) = Digest::parse(text) {
+            return Ok(id);
+        }
+        let hex = text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if !hex || !(8..64).contains(&text.len()) {
+            return Err(usage(format!(
+                "{text} is no intent's id; that is 64 hex digits, or the first 8 or more of them"
+            )));
+        }
+        // Nothing but hex digits gets here, and g comes after them all.
+        let sql =
+            format!("SELECT intent_id FROM {} WHERE intent_id >= '{text}' AND intent_id < '{text}g'", name::INTENT);
+        let rows = self.database.query(&sql, 2).await?.rows;
+        let found = |row: &Row| row.first().and_then(Cell::as_str).and_then(|id| Digest::parse(id).ok());
+        match rows.as_slice() {
+            [] => {
+                Err(CliError::new(Code::NotFound, format!("no intent {text} is known here"))
+                    .hint("lockstep intent list"))
+            }
+            [only] => found(only).ok_or_else(|| damaged(format!("intent {text} has an id that is none"))),
+            _ => {
+                Err(CliError::new(Code::Ambiguous, format!("several intents begin with {text}"))
+                    .hint("write more digits"))
+            }
+        }
+    }
+
     /// The row of a record with its state, as the spec's table holds them.
     pub(crate) async fn row(
         &self,

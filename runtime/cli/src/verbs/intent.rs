@@ -2,11 +2,10 @@
 
 use clap::Subcommand;
 use lockstep_core::codes::Code;
-use lockstep_core::crypto::Digest;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
-use crate::stored::usage;
+use crate::stored::Stored;
 use crate::verbs::intents::{self, ListArgs};
 use crate::verbs::replay;
 use crate::verbs::submit::{IntentArgs, exit_of, print_outcome, sign};
@@ -20,21 +19,17 @@ pub(crate) enum IntentVerb {
   lockstep submit --envelope @signed.json")]
     Sign(IntentArgs),
     /// Show how an intent ended, with its receipt
-    #[command(
-        after_help = "Example:\n  lockstep intent show 4131dbc6485e8ec83380458965e0ff68f7b3c8519ea434df326cd6d6e6f993bf --json"
-    )]
+    #[command(after_help = "Example:\n  lockstep intent show 4131dbc6485e --json")]
     Show {
-        /// The intent's id
+        /// The intent's id, or as much of it as is unique
         id: String,
     },
     /// List the latest intents and how they ended
     List(ListArgs),
     /// Execute an intent again in the same state, with trace, changing nothing
-    #[command(
-        after_help = "Example:\n  lockstep intent replay 4131dbc6485e8ec83380458965e0ff68f7b3c8519ea434df326cd6d6e6f993bf"
-    )]
+    #[command(after_help = "Example:\n  lockstep intent replay 4131dbc6485e")]
     Replay {
-        /// The intent's id
+        /// The intent's id, or as much of it as is unique
         id: String,
     },
 }
@@ -50,9 +45,9 @@ pub(crate) async fn run(context: &Context, verb: IntentVerb) -> Result<Exit, Cli
             Ok(Exit::Done)
         }
         IntentVerb::Show { id } => {
-            let digest = Digest::parse(&id).map_err(usage)?;
-            let database = home.reader().await?;
-            let found = lockstep_node::outcome(database.as_ref(), &digest).await?;
+            let stored = Stored::open(&home).await?;
+            let digest = stored.intent(&id).await?;
+            let found = lockstep_node::outcome(stored.database(), &digest).await?;
             let outcome =
                 found.ok_or_else(|| CliError::new(Code::NotFound, format!("no intent {id} is known here")))?;
             context.output.document(&outcome);
@@ -60,6 +55,6 @@ pub(crate) async fn run(context: &Context, verb: IntentVerb) -> Result<Exit, Cli
             Ok(exit_of(&outcome))
         }
         IntentVerb::List(args) => intents::run(context, &args).await,
-        IntentVerb::Replay { id } => replay::run(context, &Digest::parse(&id).map_err(usage)?).await,
+        IntentVerb::Replay { id } => replay::run(context, &id).await,
     }
 }

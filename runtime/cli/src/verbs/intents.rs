@@ -70,6 +70,8 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, CliE
         };
         let [time, status, actor, record, id] =
             ["decided_at", "status", "actor", "record_id", "intent_id"].map(|name| text(one, name));
+        // The ids are long; what is shown is enough for `intent show` and `intent replay`.
+        let (time, id) = (time.chars().take(19).collect(), id.chars().take(12).collect());
         vec![time, status, why, actor, called, record, id]
     };
     let rows: Vec<Vec<String>> = listed.iter().map(row).collect();

@@ -32,10 +32,10 @@ struct Scene {
     states: States,
 }
 
-pub(crate) async fn run(context: &Context, id: &Digest) -> Result<Exit, CliError> {
+pub(crate) async fn run(context: &Context, id: &str) -> Result<Exit, CliError> {
     let home = context.home()?;
     let stored = Stored::open(&home).await?;
-    let scene = scene(&stored, id).await?;
+    let scene = scene(&stored, &stored.intent(id).await?).await?;
     let packages = stored.packages().await?;
     let engine = Watching { engine: engine(Some(home.dir.join("cache")))?, frames: Mutex::new(Vec::new()) };
     let job = Job {
