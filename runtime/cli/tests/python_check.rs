@@ -26,8 +26,15 @@ fn python() -> Option<Command> {
     if !works("import cryptography", None) {
         let packages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-packages");
         if !works("import cryptography", Some(&packages)) {
-            let pip = Command::new("python3").args(["-m", "pip", "install", "--quiet", "--target"]).arg(&packages).arg("cryptography").output();
-            assert!(pip.is_ok_and(|output| output.status.success()), "`pip install cryptography` failed; run it by hand");
+            let pip = Command::new("python3")
+                .args(["-m", "pip", "install", "--quiet", "--target"])
+                .arg(&packages)
+                .arg("cryptography")
+                .output();
+            assert!(
+                pip.is_ok_and(|output| output.status.success()),
+                "`pip install cryptography` failed; run it by hand"
+            );
         }
         command.env("PYTHONPATH", packages);
     }
@@ -42,7 +49,13 @@ struct Made {
 impl Made {
     fn check(&self, database: &str, record: &str, more: &[&str]) -> (i32, String) {
         let mut python = python().expect("python was there a moment ago");
-        let output = python.arg(&self.script).args([database, "house_sale", record]).args(more).current_dir(&self.dir).output().expect("python runs");
+        let output = python
+            .arg(&self.script)
+            .args([database, "house_sale", record])
+            .args(more)
+            .current_dir(&self.dir)
+            .output()
+            .expect("python runs");
         (output.status.code().unwrap_or(-1), both(&output))
     }
 
@@ -51,7 +64,11 @@ impl Made {
         let code = "import sqlite3, sys\nsource, copy = sqlite3.connect('file:' + sys.argv[1] + '?mode=ro', uri=True), sqlite3.connect(sys.argv[2])\n\
                     source.backup(copy)\ncopy.execute('PRAGMA ignore_check_constraints = 1')\ncopy.executescript(sys.argv[3])\ncopy.commit()\n";
         let copy = format!("{name}.db");
-        let output = Command::new("python3").args(["-c", code, "lockstep.db", &copy, sql]).current_dir(&self.dir).output().expect("python runs");
+        let output = Command::new("python3")
+            .args(["-c", code, "lockstep.db", &copy, sql])
+            .current_dir(&self.dir)
+            .output()
+            .expect("python runs");
         assert!(output.status.success(), "{name}: {}", both(&output));
         copy
     }
