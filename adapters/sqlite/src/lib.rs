@@ -8,6 +8,7 @@
 //! It owns how rows are stored, nothing of what they mean. See the crate's README for the life of a commit.
 
 mod bind;
+pub mod client;
 mod commit;
 mod connect;
 mod ddl;

@@ -63,6 +63,8 @@ impl Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// See it work: four beats, no server, in a directory of its own [default: ./lockstep-demo]
+    Demo(crate::demo::DemoArgs),
     /// Make a network of one node in a new directory
     Init(verbs::init::InitArgs),
     /// Make and list keys

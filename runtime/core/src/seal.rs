@@ -13,6 +13,7 @@ use crate::event::{
 use crate::execute::Effect;
 use crate::json::Json;
 use crate::names::NodeName;
+use crate::package::Manifest;
 use crate::record::{OnContract, RecordState, SectionState};
 use crate::time::Timestamp;
 
@@ -188,15 +189,7 @@ pub fn replay(
     if header.sections.len() != sections.len() {
         return Err("the header has a section that was never written".to_owned());
     }
-    let manifest = &package.manifest;
-    let on = if entry.contract == manifest.name {
-        OnContract { name: manifest.name.clone(), version: manifest.version.clone() }
-    } else {
-        before.as_ref().map_or_else(
-            || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
-            |state| state.on.clone(),
-        )
-    };
+    let on = on_after(&entry, &package.manifest, before.as_deref());
     let (header_stored, openings_stored) = (header.stored(), openings.stored());
     let id = Digest::of(&header_stored);
     let after = RecordState {
@@ -220,6 +213,17 @@ pub fn replay(
         values_before,
         contents,
     })
+}
+
+/// The contract version that a record is on after an event under this package.
+pub(crate) fn on_after(entry: &SpecEntry, manifest: &Manifest, before: Option<&RecordState>) -> OnContract {
+    if entry.contract == manifest.name {
+        return OnContract { name: manifest.name.clone(), version: manifest.version.clone() };
+    }
+    before.map_or_else(
+        || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
+        |state| state.on.clone(),
+    )
 }
 
 fn commit_content(header: &Header, section: &str, salt: &Salt, canonical: &str) -> Digest {

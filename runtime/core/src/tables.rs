@@ -143,7 +143,7 @@ impl Table {
 }
 
 /// What one cell holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// Nothing.
     Null,

@@ -197,10 +197,9 @@ pub async fn create(parts: &Parts, node: &NodeName, genesis: &DirectoryEvent) ->
     let directory = Directory::found(genesis)?;
     parts.database.prepare(&own_tables()).await?;
     let log = format!("{node}/1");
-    let time = parts.clock.now().max(genesis.time);
-    let ledger = Ledger::new(directory.network(), log, time);
+    let ledger = Ledger::new(directory.network(), log, genesis.time);
     let mut projection = Projection::new(&ledger, &own_tables_by_name());
-    projection.genesis(genesis, &directory, node.as_str(), time);
+    projection.genesis(genesis, &directory, node.as_str());
     let projected = projection.finish(parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
     parts.database.commit(&projected.batch).await?;
     write_checkpoint(&parts.checkpoint, &projected.note)

@@ -352,9 +352,8 @@ impl Pipeline {
             }
         }
         let directory = Arc::new(directory);
-        let time = self.shared.parts.clock.now().max(self.built.ledger.time).max(event.time);
         let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        projection.directory(event, &directory, package.as_deref(), time);
+        projection.directory(event, &directory, package.as_deref());
         let decided = Decided { intent: event.head(), repeated: false };
         match self.finish(projection, vec![(job, decided)], Vec::new(), Some(directory.clone())) {
             Ok(prepared) => {

@@ -15,6 +15,7 @@ use crate::error::{CliError, Exit};
 pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
     let context = cli.global.context();
     match cli.verb {
+        Verb::Demo(args) => crate::demo::run(&context, args).await,
         Verb::Init(args) => init::run(&context, args).await,
         Verb::Key(verb) => key::run(&context, verb),
         Verb::Actor(verb) => actor::run(&context, verb).await,
