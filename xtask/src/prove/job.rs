@@ -61,8 +61,6 @@ impl Totals {
 
 /// A run.
 pub(crate) struct Job {
-    /// The proof.
-    pub(crate) name: &'static str,
     /// 1 is the whole proof.
     pub(crate) scale: f64,
     /// What all randomness comes from.
@@ -88,7 +86,7 @@ impl Job {
         }
         let journal = OpenOptions::new().create(true).append(true).open(&journal_path);
         let journal = journal.map_err(|error| failed(&journal_path, error))?;
-        Ok(Job { name, scale, seed, totals: Totals::default(), done, journal, journal_path, scratch })
+        Ok(Job { scale, seed, totals: Totals::default(), done, journal, journal_path, scratch })
     }
 
     /// How many of `whole` at this scale; at least one.
@@ -127,11 +125,6 @@ impl Job {
             self.totals.add(totals);
         }
         Ok(())
-    }
-
-    /// What was counted so far.
-    pub(crate) fn totals(&mut self) -> &mut Totals {
-        &mut self.totals
     }
 
     /// Ends it: the journal has served.

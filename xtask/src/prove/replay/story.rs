@@ -26,7 +26,7 @@ const SECOND: i64 = 1_000_000;
 /// One thing that happens.
 pub(super) enum Step {
     /// The directory changes.
-    Directory { event: DirectoryEvent, package: Option<Vec<u8>> },
+    Directory { event: Box<DirectoryEvent>, package: Option<Vec<u8>> },
     /// These are handed in, all at one moment.
     Intents(Vec<Vec<u8>>),
 }
@@ -66,6 +66,7 @@ fn plain_table() -> Result<Package, String> {
     let all = json!({"create": ["any"], "modify": ["any"], "read": ["any"], "schema": {}});
     let manifest = json!({
         "format": 1, "abi": 1, "name": "notes", "version": "1.0.0", "sync": "compare", "methods": {}, "build": {},
+        "code": Json::Null, "debug": Json::Null,
         "specs": {"note": {
             "roles": {"any": {"everyone": true}}, "raw_changes": true, "sections": {"body": all.clone(), "tags": all},
             "projections": {"title": {"section": "body", "pointer": "/title", "type": "text(40)", "index": true}}
@@ -157,7 +158,7 @@ impl Writer<'_> {
         let after = (self.directory.network(), self.directory.seq(), self.directory.head());
         let event = DirectoryEvent::sign(Some(after), self.time, &self.admin.0, body, &self.admin.1).map_err(words)?;
         self.directory.apply(&event).map_err(words)?;
-        self.steps.push((self.time, Step::Directory { event, package }));
+        self.steps.push((self.time, Step::Directory { event: Box::new(event), package }));
         Ok(())
     }
 

@@ -67,7 +67,7 @@ impl World {
             clock.set(*time);
             match step {
                 Step::Directory { event, package } => {
-                    let changed = node.change_directory(event.clone(), package.clone(), PATIENCE).await;
+                    let changed = node.change_directory(event.as_ref().clone(), package.clone(), PATIENCE).await;
                     changed.map_err(|error| format!("the directory does not change: {error}"))?;
                 }
                 Step::Intents(intents) => answers.extend(hand_in(&node, intents, manner).await?),
