@@ -81,4 +81,17 @@ pub(crate) enum Verb {
     /// Make, build, test and deploy contracts
     #[command(subcommand)]
     Contract(verbs::contract::ContractVerb),
+    /// Show records, now and at any earlier moment
+    #[command(subcommand)]
+    Record(verbs::record::RecordVerb),
+    /// Query the database, read-only
+    Sql(verbs::sql::SqlArgs),
+    /// What happened to the records, in order
+    Events(verbs::feed::EventsArgs),
+    /// The business events that contracts emitted, as CloudEvents
+    Notifications(verbs::feed::NotificationsArgs),
+    /// What a code means and what to do
+    Explain(verbs::explain::ExplainArgs),
+    /// Completions for a shell
+    Completions(verbs::completions::CompletionsArgs),
 }

@@ -11,6 +11,7 @@ mod demo;
 mod error;
 mod keys;
 mod output;
+mod stored;
 mod scenarios;
 mod verbs;
 

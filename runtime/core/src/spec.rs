@@ -14,6 +14,13 @@ use crate::schema::{Schema, SchemaError};
 /// The section that every record has: who holds which role, from seq to seq.
 pub const PARTIES: &str = "parties";
 
+/// Columns of the history view, which projected columns stand beside.
+const HISTORY_COLUMNS: [&str; 9] =
+    ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+
+/// What the tables and views beside a spec's own table end with.
+const BESIDE: [&str; 3] = ["_history", "_changes", "_version"];
+
 /// Most sections, roles or projected columns that a spec may have.
 const MAX_PARTS: usize = 64;
 
@@ -161,6 +168,9 @@ impl RecordSpec {
     /// [`SpecError`] says where it is malformed, uses a reserved name, a schema keyword outside the subset, or
     /// a projected column whose type cannot hold what the schema allows.
     pub fn parse(name: &SpecName, document: &Json) -> Result<Self, SpecError> {
+        if let Some(ending) = BESIDE.iter().find(|ending| name.as_str().ends_with(*ending)) {
+            return Err(SpecError::Invalid(format!("a spec's name must not end with {ending}; such names are taken by the tables beside another spec's")));
+        }
         let mut fields = Fields::of(document, &format!("spec {name}"))?;
         let roles = read_roles(&mut fields)?;
         let mut sections = read_sections(&mut fields, &roles)?;
@@ -259,10 +269,9 @@ fn read_projections(
     let Some(listed) = fields.optional_object("projections")? else { return Ok(projections) };
     for (name, projection) in listed.iter() {
         SectionName::parse(name)?;
-        if sections.contains_key(name) {
-            return Err(SpecError::Invalid(format!(
-                "projected column {name} has the name of a section; give it another one"
-            )));
+        if sections.contains_key(name) || HISTORY_COLUMNS.contains(&name) {
+            let taken = if sections.contains_key(name) { "a section" } else { "a column of the history" };
+            return Err(SpecError::Invalid(format!("projected column {name} has the name of {taken}; give it another one")));
         }
         let mut inner = Fields::of(projection, &format!("projected column {name}"))?;
         let section = inner.text("section")?.to_owned();

@@ -108,6 +108,7 @@ impl Pipeline {
             tokio::select! {
                 biased;
                 Some(feedback) = self.feedback.recv(), if self.unanswered > 0 => self.take_feedback(feedback).await.ok()?,
+                () = self.shared.closing.notified() => self.jobs.close(),
                 job = self.jobs.recv() => match job {
                     Some(job) => return Some(self.drain(job)),
                     None if self.unanswered == 0 => return None,

@@ -1,11 +1,18 @@
 //! The verbs, one file each.
 
 pub(crate) mod actor;
+pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod directory;
+pub(crate) mod explain;
+pub(crate) mod feed;
 pub(crate) mod init;
 pub(crate) mod intent;
+pub(crate) mod intents;
 pub(crate) mod key;
+pub(crate) mod record;
+pub(crate) mod replay;
+pub(crate) mod sql;
 pub(crate) mod submit;
 
 use crate::args::{Cli, Verb};
@@ -22,5 +29,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Submit(args) => submit::run(&context, args).await,
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
+        Verb::Record(verb) => record::run(&context, verb).await,
+        Verb::Sql(args) => sql::run(&context, args).await,
+        Verb::Events(args) => feed::run_events(&context, args).await,
+        Verb::Notifications(args) => feed::run_notifications(&context, args).await,
+        Verb::Explain(args) => explain::run(&context, &args),
+        Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }
