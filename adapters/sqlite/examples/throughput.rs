@@ -1,6 +1,12 @@
 //! How fast one committer writes, and how fast history answers: `cargo run --release --example throughput -- [VERSIONS]`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a measurement stops at the first surprise")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a measurement stops at the first surprise"
+)]
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -23,7 +29,8 @@ async fn main() {
 
     let (mut head, mut busy, mut rows) = (None, std::time::Duration::ZERO, 0);
     for first in (0..versions).step_by(BATCH as usize) {
-        let events = (first..(first + BATCH).min(versions)).flat_map(|at| version(&format!("acme:r{:05}", at % 10_000), at / 10_000 + 1, at, &format!("{at}.25")));
+        let events = (first..(first + BATCH).min(versions))
+            .flat_map(|at| version(&format!("acme:r{:05}", at % 10_000), at / 10_000 + 1, at, &format!("{at}.25")));
         let next = batch(head.as_deref(), &format!("head {first}"), events.collect());
         rows += next.tables.iter().map(|table| table.writes.len()).sum::<usize>();
         let started = Instant::now();

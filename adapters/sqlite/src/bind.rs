@@ -47,7 +47,12 @@ pub(crate) fn sql_type(kind: Kind) -> &'static str {
 /// In words, where the column's kind does not hold such a cell.
 pub(crate) fn bind(arguments: &mut SqliteArguments, table: &Table, column: &Column, cell: &Cell) -> Result<(), String> {
     if !column.kind.holds(cell) {
-        return Err(format!("column {} of {} cannot hold {}", column.name, table.name, cell.show().unwrap_or_default()));
+        return Err(format!(
+            "column {} of {} cannot hold {}",
+            column.name,
+            table.name,
+            cell.show().unwrap_or_default()
+        ));
     }
     bind_raw(arguments, &stored(cell)).map_err(|error| error.to_string())
 }
@@ -108,8 +113,12 @@ pub(crate) fn cell(kind: Kind, raw: Raw) -> Cell {
         (_, Raw::Null) => Some(Cell::Null),
         (Kind::Bytes, Raw::Blob(bytes)) => Some(Cell::Bytes(bytes.clone())),
         (Kind::Integer | Kind::Projected(ColumnType::Integer), Raw::Integer(number)) => Some(Cell::Integer(*number)),
-        (Kind::Boolean | Kind::Projected(ColumnType::Boolean), Raw::Integer(number @ (0 | 1))) => Some(Cell::Boolean(*number == 1)),
-        (Kind::Timestamp | Kind::Projected(ColumnType::Timestamp), Raw::Text(text)) => Timestamp::parse(text).ok().map(Cell::Timestamp),
+        (Kind::Boolean | Kind::Projected(ColumnType::Boolean), Raw::Integer(number @ (0 | 1))) => {
+            Some(Cell::Boolean(*number == 1))
+        }
+        (Kind::Timestamp | Kind::Projected(ColumnType::Timestamp), Raw::Text(text)) => {
+            Timestamp::parse(text).ok().map(Cell::Timestamp)
+        }
         (Kind::Projected(decimal @ ColumnType::Decimal(..)), stored) => decimal_cell(decimal, stored),
         (Kind::Projected(ColumnType::Date), Raw::Text(text)) => Some(Cell::Date(text.clone())),
         (_, Raw::Text(text)) => Some(Cell::Text(text.clone())),

@@ -34,7 +34,8 @@ pub(crate) struct Committer {
 impl Committer {
     pub(crate) fn start(options: SqliteConnectOptions, path: PathBuf, connection: SqliteConnection) -> Self {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
-        let mut writer = Writer { identity: identity(&path), options, path, connection: Some(connection), in_doubt: false };
+        let mut writer =
+            Writer { identity: identity(&path), options, path, connection: Some(connection), in_doubt: false };
         let task = tokio::spawn(async move {
             while let Some(job) = queue.recv().await {
                 job(&mut writer).await;
@@ -48,7 +49,10 @@ impl Committer {
     }
 
     /// Does a job in its turn. `None` where the committer died over it.
-    pub(crate) async fn run<T: Send + 'static>(&self, job: impl for<'w> FnOnce(&'w mut Writer) -> Pending<'w, T> + Send + 'static) -> Option<T> {
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl for<'w> FnOnce(&'w mut Writer) -> Pending<'w, T> + Send + 'static,
+    ) -> Option<T> {
         let (done, result) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
             Box::pin(async move {
@@ -83,7 +87,10 @@ impl Writer {
     pub(crate) async fn ready(&mut self) -> Result<&mut SqliteConnection, String> {
         if identity(&self.path) != self.identity {
             self.connection = None;
-            return Err(format!("{} was removed or replaced; put it back, or restart on what is there now", self.path.display()));
+            return Err(format!(
+                "{} was removed or replaced; put it back, or restart on what is there now",
+                self.path.display()
+            ));
         }
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -144,7 +151,10 @@ impl Writer {
     /// it into the database file writes and syncs all of it again, elsewhere.
     async fn settle(&mut self) -> Result<(), String> {
         let connection = self.ready().await?;
-        let row = sqlx::query("PRAGMA wal_checkpoint(FULL)").fetch_one(connection).await.map_err(|error| bind::words(&error))?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(FULL)")
+            .fetch_one(connection)
+            .await
+            .map_err(|error| bind::words(&error))?;
         if !matches!(bind::raw(&row, 0), Ok(Raw::Integer(0))) {
             return Err("a long-running reader keeps the log from being made durable".to_owned());
         }
@@ -207,8 +217,14 @@ async fn read_head(connection: &mut SqliteConnection) -> Result<Option<String>, 
 /// The two statements that compare the log head and set it: one changes a row, or somebody else wrote.
 pub(crate) fn compare_and_set(batch: &Batch) -> Result<Statement, String> {
     let (sql, values) = match &batch.expected_head {
-        None => (format!("INSERT INTO {} (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name::META), vec![LOG_HEAD, &batch.head]),
-        Some(expected) => (format!("UPDATE {} SET value = ? WHERE key = ? AND value = ?", name::META), vec![&batch.head, LOG_HEAD, expected]),
+        None => (
+            format!("INSERT INTO {} (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name::META),
+            vec![LOG_HEAD, &batch.head],
+        ),
+        Some(expected) => (
+            format!("UPDATE {} SET value = ? WHERE key = ? AND value = ?", name::META),
+            vec![&batch.head, LOG_HEAD, expected],
+        ),
     };
     let mut arguments = SqliteArguments::default();
     for value in values {

@@ -80,7 +80,9 @@ async fn missing(connection: &mut SqliteConnection, tables: &[Table]) -> Result<
             match catalogue.definition(&name, "index") {
                 Definition::Missing => statements.push(sql),
                 Definition::Is(there) if there == sql => {}
-                Definition::Is(_) | Definition::OtherKind => return Err(shape(table, format!("{name} is not the index that belongs there"))),
+                Definition::Is(_) | Definition::OtherKind => {
+                    return Err(shape(table, format!("{name} is not the index that belongs there")));
+                }
             }
         }
     }
@@ -89,7 +91,12 @@ async fn missing(connection: &mut SqliteConnection, tables: &[Table]) -> Result<
             Definition::Missing => statements.push(sql),
             Definition::Is(there) if there == sql => {}
             Definition::Is(_) => statements.extend([format!("DROP VIEW {}", quoted(&name)), sql]),
-            Definition::OtherKind => return Err(DatabaseError::Shape { table: name, detail: "this name belongs to a view of Lockstep's".to_owned() }),
+            Definition::OtherKind => {
+                return Err(DatabaseError::Shape {
+                    table: name,
+                    detail: "this name belongs to a view of Lockstep's".to_owned(),
+                });
+            }
         }
     }
     Ok(statements)
@@ -121,7 +128,8 @@ struct Found {
 impl Catalogue {
     async fn read(connection: &mut SqliteConnection, tables: &[Table]) -> Result<Self, DatabaseError> {
         let rows = rows(connection, "SELECT name, type, coalesce(sql, '') FROM sqlite_schema", "").await?;
-        let schema: BTreeMap<_, _> = rows.into_iter().map(|row| (text(row.first()), (text(row.get(1)), text(row.get(2))))).collect();
+        let schema: BTreeMap<_, _> =
+            rows.into_iter().map(|row| (text(row.first()), (text(row.get(1)), text(row.get(2))))).collect();
         let mut columns = BTreeMap::new();
         for table in tables.iter().filter(|table| schema.contains_key(&table.name)) {
             let sql = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?)";
@@ -143,14 +151,25 @@ impl Catalogue {
 
 impl Found {
     fn of(row: &[Raw]) -> Self {
-        Found { name: text(row.first()), kind: text(row.get(1)), required: integer(row.get(2)) != 0, key_position: integer(row.get(3)) }
+        Found {
+            name: text(row.first()),
+            kind: text(row.get(1)),
+            required: integer(row.get(2)) != 0,
+            key_position: integer(row.get(3)),
+        }
     }
 }
 
-async fn rows(connection: &mut SqliteConnection, sql: &'static str, argument: &str) -> Result<Vec<Vec<Raw>>, DatabaseError> {
+async fn rows(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    argument: &str,
+) -> Result<Vec<Vec<Raw>>, DatabaseError> {
     use sqlx::Row;
     let rows = sqlx::query(sql).bind(argument).persistent(false).fetch_all(connection).await.map_err(failed)?;
-    rows.iter().map(|row| (0..row.len()).map(|at| bind::raw(row, at)).collect::<Result<_, _>>().map_err(failed)).collect()
+    rows.iter()
+        .map(|row| (0..row.len()).map(|at| bind::raw(row, at)).collect::<Result<_, _>>().map_err(failed))
+        .collect()
 }
 
 fn text(raw: Option<&Raw>) -> String {
@@ -174,14 +193,20 @@ fn shape(table: &Table, detail: String) -> DatabaseError {
 /// Tables of narrow rows are stored in their key's order; rows with documents or bytes would make that tree wide
 /// and its inserts at hashed keys expensive, so those stay in order of arrival.
 fn is_narrow(table: &Table) -> bool {
-    table.columns.iter().all(|column| !matches!(column.kind, Kind::LongText | Kind::Bytes | Kind::Json)) && table.role != Role::Records
+    table.columns.iter().all(|column| !matches!(column.kind, Kind::LongText | Kind::Bytes | Kind::Json))
+        && table.role != Role::Records
 }
 
 fn create_table(table: &Table) -> String {
     let columns: Vec<String> = table.columns.iter().map(column).collect();
     let key: Vec<String> = table.key.iter().map(|column| quoted(column)).collect();
     let suffix = if is_narrow(table) { " WITHOUT ROWID" } else { "" };
-    format!("CREATE TABLE {} (\n  {},\n  PRIMARY KEY ({})\n){suffix}", quoted(&table.name), columns.join(",\n  "), key.join(", "))
+    format!(
+        "CREATE TABLE {} (\n  {},\n  PRIMARY KEY ({})\n){suffix}",
+        quoted(&table.name),
+        columns.join(",\n  "),
+        key.join(", ")
+    )
 }
 
 fn column(column: &Column) -> String {
@@ -200,7 +225,9 @@ fn add_columns(table: &Table, there: &[Found]) -> Result<Vec<String>, DatabaseEr
     for expected in &table.columns {
         match there.iter().find(|found| found.name.eq_ignore_ascii_case(&expected.name)) {
             Some(found) => check(table, expected, found)?,
-            None if expected.nullable => statements.push(format!("ALTER TABLE {} ADD COLUMN {}", quoted(&table.name), column(expected))),
+            None if expected.nullable => {
+                statements.push(format!("ALTER TABLE {} ADD COLUMN {}", quoted(&table.name), column(expected)))
+            }
             None => return Err(shape(table, format!("column {} is missing", expected.name))),
         }
     }

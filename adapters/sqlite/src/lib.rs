@@ -8,6 +8,7 @@
 //! It owns how rows are stored, nothing of what they mean. See the crate's README for the life of a commit.
 
 mod bind;
+pub mod client;
 mod commit;
 mod connect;
 mod ddl;
@@ -39,11 +40,22 @@ impl Database for SqliteDatabase {
         Box::pin(commit::commit(self, batch))
     }
 
-    fn select<'a>(&'a self, table: &'a Table, column: &'a str, values: &'a [Cell]) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+    fn select<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        values: &'a [Cell],
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         Box::pin(read::select(self, table, column, values))
     }
 
-    fn follow<'a>(&'a self, table: &'a Table, column: &'a str, after: Option<i64>, limit: usize) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+    fn follow<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         Box::pin(read::follow(self, table, column, after, limit))
     }
 

@@ -23,12 +23,16 @@ pub(crate) async fn deliver(database: &SqliteDatabase, deliveries: &[Delivery]) 
         return Ok(());
     }
     let unavailable = |detail: String| DatabaseError::Unavailable { detail };
-    let Some(committer) = &database.committer else { return Err(unavailable("the database is open read-only".to_owned())) };
+    let Some(committer) = &database.committer else {
+        return Err(unavailable("the database is open read-only".to_owned()));
+    };
     let statements = deliveries.iter().map(statement).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
     match committer.run(move |writer| Box::pin(writer.transact(statements))).await {
         Some(Ok(())) => Ok(()),
         Some(Err(CommitError::Conflict)) | None => Err(unavailable("the committer stopped".to_owned())),
-        Some(Err(CommitError::Refused { detail } | CommitError::Unavailable { detail } | CommitError::Unknown { detail })) => Err(unavailable(detail)),
+        Some(Err(
+            CommitError::Refused { detail } | CommitError::Unavailable { detail } | CommitError::Unknown { detail },
+        )) => Err(unavailable(detail)),
     }
 }
 
@@ -38,7 +42,8 @@ fn statement(delivery: &Delivery) -> Result<Statement, String> {
         Ok(time) => ("status = 'delivered', delivered_at = ?, last_error = NULL", time.to_string()),
         Err(reason) => ("last_error = ?", reason.replace('\0', "")),
     };
-    let sql = format!("UPDATE {} SET {set}, attempts = max(attempts, ?) WHERE id = ? AND status = 'pending'", name::OUTBOX);
+    let sql =
+        format!("UPDATE {} SET {set}, attempts = max(attempts, ?) WHERE id = ? AND status = 'pending'", name::OUTBOX);
     let mut arguments = SqliteArguments::default();
     for value in [Raw::Text(what), attempt, Raw::Text(delivery.id.clone())] {
         bind_raw(&mut arguments, &value).map_err(|error| error.to_string())?;

@@ -33,7 +33,9 @@ pub(crate) async fn query(database: &SqliteDatabase, sql: &str, limit: usize) ->
     let answer = answer(&mut connection, sql, limit).await;
     read::end(connection).await;
     answer.map_err(|error| match bind::primary_code(&error) {
-        Some(9) => DatabaseError::Query { detail: format!("the query was stopped after {} seconds", TIME_LIMIT.as_secs()) },
+        Some(9) => {
+            DatabaseError::Query { detail: format!("the query was stopped after {} seconds", TIME_LIMIT.as_secs()) }
+        }
         Some(5 | 10 | 11 | 14 | 26) => unavailable(words(&error)),
         _ => DatabaseError::Query { detail: words(&error) },
     })
@@ -111,14 +113,34 @@ mod tests {
 
     #[test]
     fn one_reading_statement_passes() {
-        for sql in ["SELECT 1", " -- why; not\n select ';' , \"a;b\", `;`, [;] ;; ", "/* ; */ WITH x AS (SELECT 1) SELECT * FROM x", "values (1)", "explain query plan select 1", "SELECT 'it''s; fine'"] {
+        for sql in [
+            "SELECT 1",
+            " -- why; not\n select ';' , \"a;b\", `;`, [;] ;; ",
+            "/* ; */ WITH x AS (SELECT 1) SELECT * FROM x",
+            "values (1)",
+            "explain query plan select 1",
+            "SELECT 'it''s; fine'",
+        ] {
             assert_eq!(only_reads(sql), Ok(()), "{sql}");
         }
     }
 
     #[test]
     fn several_statements_and_those_that_write_are_refused() {
-        for sql in ["", ";", "-- only", "SELECT 1; SELECT 2", "SELECT '' ; ATTACH 'x' AS y", "PRAGMA query_only = 0", "ATTACH 'x' AS y", "DELETE FROM t", "INSERT INTO t VALUES (1)", "VACUUM INTO 'x'", "SELECTED", "SELECT 1 /* open */; drop table t"] {
+        for sql in [
+            "",
+            ";",
+            "-- only",
+            "SELECT 1; SELECT 2",
+            "SELECT '' ; ATTACH 'x' AS y",
+            "PRAGMA query_only = 0",
+            "ATTACH 'x' AS y",
+            "DELETE FROM t",
+            "INSERT INTO t VALUES (1)",
+            "VACUUM INTO 'x'",
+            "SELECTED",
+            "SELECT 1 /* open */; drop table t",
+        ] {
             assert!(only_reads(sql).is_err(), "{sql}");
         }
     }

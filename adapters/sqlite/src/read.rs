@@ -6,14 +6,19 @@ use lockstep_core::database::{DatabaseError, Page, Pending, Snapshot};
 use lockstep_core::json::Json;
 use lockstep_core::tables::{Cell, Row, Table};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, Connection, ConnectOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::bind::{self, Raw, bind_raw, quoted, read_error, stored};
 use crate::connect::SqliteDatabase;
 
 /// Rows whose column holds one of the values. They go as one JSON array, so that any number of them is one
 /// statement, of one moment, and stays prepared.
-pub(crate) async fn select(database: &SqliteDatabase, table: &Table, column: &str, values: &[Cell]) -> Result<Vec<Row>, DatabaseError> {
+pub(crate) async fn select(
+    database: &SqliteDatabase,
+    table: &Table,
+    column: &str,
+    values: &[Cell],
+) -> Result<Vec<Row>, DatabaseError> {
     if values.is_empty() {
         return Ok(Vec::new());
     }
@@ -24,7 +29,13 @@ pub(crate) async fn select(database: &SqliteDatabase, table: &Table, column: &st
 }
 
 /// Rows in the order of an integer column.
-pub(crate) async fn follow(database: &SqliteDatabase, table: &Table, column: &str, after: Option<i64>, limit: usize) -> Result<Vec<Row>, DatabaseError> {
+pub(crate) async fn follow(
+    database: &SqliteDatabase,
+    table: &Table,
+    column: &str,
+    after: Option<i64>,
+    limit: usize,
+) -> Result<Vec<Row>, DatabaseError> {
     let column = qualified(table, column);
     let from = if after.is_some() { format!(" WHERE {column} > ?") } else { String::new() };
     let sql = format!("{}{from} ORDER BY {column} LIMIT ?", select_sql(table));
@@ -47,18 +58,31 @@ pub(crate) fn count(number: usize) -> Raw {
 }
 
 /// Reads rows of a known table with one of the kept connections.
-pub(crate) async fn rows(database: &SqliteDatabase, table: &Table, sql: String, arguments: &[Raw]) -> Result<Vec<Row>, DatabaseError> {
+pub(crate) async fn rows(
+    database: &SqliteDatabase,
+    table: &Table,
+    sql: String,
+    arguments: &[Raw],
+) -> Result<Vec<Row>, DatabaseError> {
     let mut reader = database.readers.acquire().await.map_err(|error| read_error(&table.name, &error))?;
     let rows = fetch(&mut reader, table, sql, arguments).await?;
     rows.iter().map(|row| bind::row(table, row).map_err(|error| read_error(&table.name, &error))).collect()
 }
 
-async fn fetch(connection: &mut SqliteConnection, table: &Table, sql: String, values: &[Raw]) -> Result<Vec<SqliteRow>, DatabaseError> {
+async fn fetch(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    sql: String,
+    values: &[Raw],
+) -> Result<Vec<SqliteRow>, DatabaseError> {
     let mut arguments = SqliteArguments::default();
     for value in values {
         bind_raw(&mut arguments, value).map_err(|error| DatabaseError::Query { detail: error.to_string() })?;
     }
-    sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await.map_err(|error| read_error(&table.name, &error))
+    sqlx::query_with(AssertSqlSafe(sql), arguments)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| read_error(&table.name, &error))
 }
 
 /// A value to look for, as JSON. Numbers are printed here, since SQLite reads 64 bits where JSON of ours holds 53.
@@ -101,14 +125,22 @@ impl SqliteSnapshot {
     async fn read_page(&mut self, table: &Table, page: &Page) -> Result<Vec<Row>, DatabaseError> {
         let after = page.after.as_deref().map(|after| self.stored_key(table, after));
         let key: Vec<String> = table.key.iter().map(|column| qualified(table, column)).collect();
-        let from = after.as_deref().map_or_else(String::new, |after| format!(" WHERE ({}) > ({})", key.join(", "), placeholders(after)));
+        let from = after
+            .as_deref()
+            .map_or_else(String::new, |after| format!(" WHERE ({}) > ({})", key.join(", "), placeholders(after)));
         let sql = format!("{}{from} ORDER BY {} LIMIT ?", select_sql(table), key.join(", "));
         let arguments: Vec<Raw> = after.into_iter().flatten().chain([count(page.limit)]).collect();
         let found = fetch(&mut self.connection, table, sql, &arguments).await?;
         let failed = |error: sqlx::Error| read_error(&table.name, &error);
         if let Some(last) = found.last() {
-            let raw = table.key_positions().into_iter().map(|at| bind::raw(last, at)).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-            let kinds = table.key_positions().into_iter().filter_map(|at| table.columns.get(at)).map(|column| column.kind);
+            let raw = table
+                .key_positions()
+                .into_iter()
+                .map(|at| bind::raw(last, at))
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(failed)?;
+            let kinds =
+                table.key_positions().into_iter().filter_map(|at| table.columns.get(at)).map(|column| column.kind);
             let cells = kinds.zip(&raw).map(|(kind, raw)| bind::cell(kind, raw.clone())).collect();
             self.last.insert(table.name.clone(), (cells, raw));
         }
@@ -124,7 +156,8 @@ impl SqliteSnapshot {
 }
 
 fn placeholders(values: &[Raw]) -> String {
-    let places: Vec<&str> = values.iter().map(|value| if matches!(value, Raw::BadText(_)) { "CAST(? AS TEXT)" } else { "?" }).collect();
+    let places: Vec<&str> =
+        values.iter().map(|value| if matches!(value, Raw::BadText(_)) { "CAST(? AS TEXT)" } else { "?" }).collect();
     places.join(", ")
 }
 

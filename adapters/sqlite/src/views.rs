@@ -9,14 +9,16 @@ use lockstep_core::tables::{Kind, Role, Table, name, version_table_name};
 use crate::bind::quoted;
 
 /// Columns of the history view; a projected column of the same name is left to the record table.
-const HISTORY: [&str; 9] = ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+const HISTORY: [&str; 9] =
+    ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
 
 /// Names and definitions of the views that belong to these tables.
 pub(crate) fn of(tables: &[Table]) -> Vec<(String, String)> {
     let mut views = Vec::new();
     let records: Vec<&Table> = tables.iter().filter(|table| table.role == Role::Records).collect();
     for table in &records {
-        let versions = tables.iter().find(|other| other.role == Role::Versions && other.name == version_table_name(&table.name));
+        let versions =
+            tables.iter().find(|other| other.role == Role::Versions && other.name == version_table_name(&table.name));
         views.push(view(format!("{}_history", table.name), &history(&table.name, versions)));
         views.push(view(format!("{}_changes", table.name), &changes(&table.name)));
     }
@@ -86,7 +88,7 @@ fn entitlement(spec: &str) -> String {
         format!(
             "SELECT {spec} AS spec, r.record_id AS record_id, section.key AS section, {subject} AS subject, m.mode AS mode, {from} AS from_seq, {to} AS to_seq\n\
              FROM {records} AS r\n\
-             CROSS JOIN {specs} AS s ON s.digest = {governing}\n\
+             CROSS JOIN {specs} AS s ON s.name = {spec} AND s.digest IN {governing}\n\
              CROSS JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
              CROSS JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
              CROSS JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\
@@ -125,5 +127,7 @@ fn governing(spec: &str) -> String {
 /// A version as text that sorts like it: its three numbers, padded.
 fn sortable(version: &str) -> String {
     let list = format!("('[' || replace({version}, '.', ',') || ']')");
-    format!("format('%010d%010d%010d', json_extract({list}, '$[0]'), json_extract({list}, '$[1]'), json_extract({list}, '$[2]'))")
+    format!(
+        "format('%010d%010d%010d', json_extract({list}, '$[0]'), json_extract({list}, '$[1]'), json_extract({list}, '$[2]'))"
+    )
 }

@@ -101,7 +101,9 @@ fn groups(writes: &[Write]) -> Vec<&[Write]> {
 fn alike(one: &Write, other: &Write) -> bool {
     match (one, other) {
         (Write::Insert(_), Write::Insert(_)) | (Write::Put(_), Write::Put(_)) => true,
-        (Write::Update { set: one, .. }, Write::Update { set: other, .. }) => one.iter().map(|(at, _)| at).eq(other.iter().map(|(at, _)| at)),
+        (Write::Update { set: one, .. }, Write::Update { set: other, .. }) => {
+            one.iter().map(|(at, _)| at).eq(other.iter().map(|(at, _)| at))
+        }
         _ => false,
     }
 }
@@ -168,9 +170,18 @@ fn bind_set(arguments: &mut SqliteArguments, table: &Table, set: &[(usize, Cell)
 
 fn bind_key(arguments: &mut SqliteArguments, table: &Table, key: &[Cell]) -> Result<(), String> {
     if key.len() != table.key.len() {
-        return Err(format!("the key of {} has {} columns and was given {} values", table.name, table.key.len(), key.len()));
+        return Err(format!(
+            "the key of {} has {} columns and was given {} values",
+            table.name,
+            table.key.len(),
+            key.len()
+        ));
     }
-    table.key_positions().into_iter().zip(key).try_for_each(|(position, cell)| bind(arguments, table, column(table, position)?, cell))
+    table
+        .key_positions()
+        .into_iter()
+        .zip(key)
+        .try_for_each(|(position, cell)| bind(arguments, table, column(table, position)?, cell))
 }
 
 fn column(table: &Table, position: usize) -> Result<&Column, String> {
@@ -185,14 +196,23 @@ fn insert_sql(table: &Table, rows: usize) -> String {
 /// An upsert, not REPLACE, which deletes the row first: that would fire users' delete triggers and foreign keys.
 fn on_conflict(table: &Table) -> String {
     let key: Vec<String> = table.key.iter().map(|column| quoted(column)).collect();
-    let set: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).map(|column| format!("{column} = excluded.{column}")).collect();
+    let set: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| quoted(&column.name))
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
     format!("ON CONFLICT ({}) DO UPDATE SET {}", key.join(", "), set.join(", "))
 }
 
 /// Several rows are updated from a list of values, first the key's, then the new ones.
 fn update_sql(table: &Table, set: &[(usize, Cell)], rows: usize) -> String {
     let name = quoted(&table.name);
-    let listed: Vec<String> = set.iter().filter_map(|(position, _)| table.columns.get(*position)).map(|column| quoted(&column.name)).collect();
+    let listed: Vec<String> = set
+        .iter()
+        .filter_map(|(position, _)| table.columns.get(*position))
+        .map(|column| quoted(&column.name))
+        .collect();
     let keys: Vec<String> = table.key.iter().map(|column| quoted(column)).collect();
     if rows == 1 {
         let set: Vec<String> = listed.iter().map(|column| format!("{column} = ?")).collect();
@@ -200,8 +220,10 @@ fn update_sql(table: &Table, set: &[(usize, Cell)], rows: usize) -> String {
         return format!("UPDATE {name} SET {} WHERE {}", set.join(", "), key.join(" AND "));
     }
     let given = |at: usize| format!("given.column{}", at + 1);
-    let set: Vec<String> = listed.iter().enumerate().map(|(at, column)| format!("{column} = {}", given(keys.len() + at))).collect();
-    let key: Vec<String> = keys.iter().enumerate().map(|(at, column)| format!("{name}.{column} = {}", given(at))).collect();
+    let set: Vec<String> =
+        listed.iter().enumerate().map(|(at, column)| format!("{column} = {}", given(keys.len() + at))).collect();
+    let key: Vec<String> =
+        keys.iter().enumerate().map(|(at, column)| format!("{name}.{column} = {}", given(at))).collect();
     let values = values(rows, keys.len() + listed.len());
     format!("UPDATE {name} SET {} FROM (VALUES {values}) AS given WHERE {}", set.join(", "), key.join(" AND "))
 }

@@ -60,7 +60,10 @@ async fn every_acknowledged_commit_survives_sigkill() {
     let mut last = 0;
     for round in 0..10 {
         let mut child = other_process(&[], &file, 100_000).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok).filter_map(|line| acknowledged(&line));
+        let mut lines = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| acknowledged(&line));
         last = lines.by_ref().nth(round * 7).unwrap();
         child.kill().unwrap();
         last = lines.last().unwrap_or(last);
@@ -75,7 +78,6 @@ async fn every_acknowledged_commit_survives_sigkill() {
             assert_eq!(rows.len() as i64, head, "round {round}: rows of {name}");
         }
         drop(snapshot);
-        assert_eq!(database.query("PRAGMA integrity_check", 1).await.is_err(), true, "PRAGMA is not a query");
         let integrity = database.query("SELECT * FROM pragma_integrity_check", 2).await.unwrap();
         assert_eq!(integrity.rows, [vec![Cell::Text("ok".to_owned())]]);
         database.close().await;

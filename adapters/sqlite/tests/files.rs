@@ -34,7 +34,7 @@ async fn filled(directory: &Directory) -> (std::path::PathBuf, SqliteDatabase) {
 
 fn refusal<T>(result: Result<T, DatabaseError>) -> String {
     match result {
-        Err(error @ DatabaseError::Open { .. }) => error.to_string(),
+        Err(error @ (DatabaseError::Open { .. } | DatabaseError::NewerFormat { .. })) => error.to_string(),
         Err(error) => panic!("another error: {error}"),
         Ok(_) => panic!("should be refused"),
     }
@@ -45,7 +45,11 @@ async fn what_is_no_database_of_ours_is_refused() {
     let directory = Directory::new("refused");
     let missing = SqliteConfig { path: directory.file("missing.db"), read_only: false, create: false };
     assert!(refusal(SqliteDatabase::open(missing).await).contains("no such file"));
-    std::fs::write(directory.file("text.db"), "not a database, only text that is long enough to be read as a header".repeat(20)).unwrap();
+    std::fs::write(
+        directory.file("text.db"),
+        "not a database, only text that is long enough to be read as a header".repeat(20),
+    )
+    .unwrap();
     assert!(refusal(open(directory.file("text.db")).await).contains("not a database"));
     let (path, database) = filled(&directory).await;
     database.close().await;
@@ -60,7 +64,10 @@ async fn a_read_only_handle_reads_and_changes_nothing() {
     let (path, database) = filled(&directory).await;
     let beside = open_read_only(path.clone()).await.unwrap();
     assert_eq!(beside.head().await.unwrap().as_deref(), Some("one"));
-    assert!(matches!(beside.commit(&batch(Some("one"), "two", Vec::new())).await, Err(CommitError::Unavailable { .. })));
+    assert!(matches!(
+        beside.commit(&batch(Some("one"), "two", Vec::new())).await,
+        Err(CommitError::Unavailable { .. })
+    ));
     assert!(beside.prepare(&tables()).await.is_err());
     assert!(beside.plan(&tables()).await.unwrap().is_empty());
     beside.close().await;
@@ -81,7 +88,10 @@ async fn a_read_only_handle_reads_and_changes_nothing() {
     let reader = open_read_only(journal.clone()).await.unwrap();
     assert_eq!(reader.head().await.unwrap().as_deref(), Some("one"));
     reader.close().await;
-    assert!(std::fs::read(&journal).unwrap().starts_with(b"SQLite format 3\0\x10\x00\x01\x01"), "the file's mode was changed");
+    assert!(
+        std::fs::read(&journal).unwrap().starts_with(b"SQLite format 3\0\x10\x00\x01\x01"),
+        "the file's mode was changed"
+    );
 }
 
 #[tokio::test]
@@ -113,7 +123,10 @@ async fn cells_edited_by_hand_come_back_as_what_they_are() {
     assert_eq!(column("lockstep_event", "time").await.get(2), Some(&foreign("2026-11-21")));
     let price = Cell::Decimal("350000.10".to_owned());
     // The second edit is none: SQLite stores the same double.
-    assert_eq!(column("house_sale_version", "asking_price").await, [foreign("350000.1000000001"), price.clone(), foreign("much"), price.clone(), price]);
+    assert_eq!(
+        column("house_sale_version", "asking_price").await,
+        [foreign("350000.1000000001"), price.clone(), foreign("much"), price.clone(), price]
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,13 @@ const PARTIES: &str = r#"{"members":[{"actor":null,"from":1,"participant":"acme"
 
 fn spec_row(version: &str, document: &Json) -> (&'static str, Vec<Cell>) {
     let text_of = document.canonical();
-    let cells = [("digest", text(&format!("digest of {version}"))), ("name", text("house_sale")), ("contract", text("sale")), ("contract_version", text(version)), ("document", Cell::Text(text_of))];
+    let cells = [
+        ("digest", text(&format!("digest of {version}"))),
+        ("name", text("house_sale")),
+        ("contract", text("sale")),
+        ("contract_version", text(version)),
+        ("document", Cell::Text(text_of)),
+    ];
     ("lockstep_spec", row(&table("lockstep_spec"), &cells))
 }
 
@@ -30,12 +36,26 @@ async fn filled(directory: &Directory) -> SqliteDatabase {
     database.prepare(&tables()).await.unwrap();
     let mut later = document();
     if let Json::Object(members) = &mut later {
-        let sections = Json::parse(br#"{"listing":{"read":["buyer"],"schema":{},"description":"not JSON"}}"#, &lockstep_core::json::Limits::default()).unwrap();
+        let sections = Json::parse(
+            br#"{"listing":{"read":["buyer"],"schema":{},"description":"not JSON"}}"#,
+            &lockstep_core::json::Limits::default(),
+        )
+        .unwrap();
         members.insert("sections", sections);
     }
-    let mut rows = vec![spec_row("1.0.0", &document()), spec_row("1.10.0", &later), record("acme:old", "sale@1.9.0"), record("acme:new", "sale@1.10.2")];
+    let mut rows = vec![
+        spec_row("1.0.0", &document()),
+        spec_row("1.10.0", &later),
+        record("acme:old", "sale@1.9.0"),
+        record("acme:new", "sale@1.10.2"),
+    ];
     for position in 0..10_000 {
-        rows.extend(version(&format!("acme:r{:02}", position % 20), position / 20 + 1, position, &format!("{position}.50")));
+        rows.extend(version(
+            &format!("acme:r{:02}", position % 20),
+            position / 20 + 1,
+            position,
+            &format!("{position}.50"),
+        ));
     }
     database.commit(&batch(None, "one", rows)).await.unwrap();
     database
@@ -43,7 +63,11 @@ async fn filled(directory: &Directory) -> SqliteDatabase {
 
 async fn lines(database: &SqliteDatabase, sql: &str) -> Vec<String> {
     let answer = database.query(sql, 1_000).await.expect(sql);
-    answer.rows.iter().map(|row| row.iter().map(|cell| cell.show().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" ")).collect()
+    answer
+        .rows
+        .iter()
+        .map(|row| row.iter().map(|cell| cell.show().unwrap_or_else(|| "-".to_owned())).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 #[tokio::test]
@@ -51,8 +75,18 @@ async fn history_and_changes_tell_every_version() {
     let directory = Directory::new("history");
     let database = filled(&directory).await;
     let history = lines(&database, "SELECT seq, valid_from, valid_to, actor, method, asking_price FROM house_sale_history WHERE record_id = 'acme:r03' AND seq >= 499 ORDER BY seq").await;
-    assert_eq!(history, ["499 2027-01-15T08:08:19.000000Z 2027-01-15T08:08:20.000000Z alice@acme offer 9963.5", "500 2027-01-15T08:08:20.000000Z - alice@acme offer 9983.5"]);
-    let changes = lines(&database, "SELECT seq, section, op, path, before, after FROM house_sale_changes WHERE record_id = 'acme:r03' AND seq = 7").await;
+    assert_eq!(
+        history,
+        [
+            "499 2027-01-15T08:08:19.000000Z 2027-01-15T08:08:20.000000Z alice@acme offer 9963.5",
+            "500 2027-01-15T08:08:20.000000Z - alice@acme offer 9983.5"
+        ]
+    );
+    let changes = lines(
+        &database,
+        "SELECT seq, section, op, path, before, after FROM house_sale_changes WHERE record_id = 'acme:r03' AND seq = 7",
+    )
+    .await;
     assert_eq!(changes, ["7 listing replace /asking_price \"0.00\" \"123.50\""]);
 }
 
@@ -60,7 +94,9 @@ async fn history_and_changes_tell_every_version() {
 async fn entitlements_follow_the_version_that_the_record_is_on() {
     let directory = Directory::new("entitlement");
     let database = filled(&directory).await;
-    let of = async |record: &str| lines(&database, &format!("SELECT section, subject, mode, from_seq, to_seq FROM lockstep_entitlement WHERE spec = 'house_sale' AND record_id = '{record}' ORDER BY 1, 2, 3")).await;
+    let of = async |record: &str| {
+        lines(&database, &format!("SELECT section, subject, mode, from_seq, to_seq FROM lockstep_entitlement WHERE spec = 'house_sale' AND record_id = '{record}' ORDER BY 1, 2, 3")).await
+    };
     assert_eq!(
         of("acme:old").await,
         [
@@ -78,7 +114,10 @@ async fn entitlements_follow_the_version_that_the_record_is_on() {
             "parties acme modify 1 -",
         ]
     );
-    assert_eq!(of("acme:new").await, ["listing bob@buyer read 2 5", "parties * create 1 -", "parties * read 1 -", "parties acme modify 1 -"]);
+    assert_eq!(
+        of("acme:new").await,
+        ["listing bob@buyer read 2 5", "parties * create 1 -", "parties * read 1 -", "parties acme modify 1 -"]
+    );
 }
 
 #[tokio::test]
@@ -97,6 +136,10 @@ async fn views_answer_through_indexes() {
         assert!(!plan.iter().any(|line| line.contains("SCAN")), "{sql}: {plan:#?}");
         assert!(!plan.iter().any(|line| line.contains("spec$time")), "{sql} goes by spec: {plan:#?}");
     }
-    let plan = lines(&database, "EXPLAIN QUERY PLAN SELECT * FROM lockstep_entitlement WHERE spec = 'house_sale' AND record_id = 'acme:old'").await;
+    let plan = lines(
+        &database,
+        "EXPLAIN QUERY PLAN SELECT * FROM lockstep_entitlement WHERE spec = 'house_sale' AND record_id = 'acme:old'",
+    )
+    .await;
     assert!(plan.iter().filter(|line| line.ends_with("SCAN r") || line.ends_with("SCAN s")).count() == 0, "{plan:#?}");
 }

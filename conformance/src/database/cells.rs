@@ -87,16 +87,41 @@ pub(super) async fn extremes(factory: &dyn Factory) -> Result<(), String> {
 }
 
 pub(super) async fn large(factory: &dyn Factory) -> Result<(), String> {
-    let document = format!("\"{}\"", "0123456789abcdef".repeat(512 * 1024).get(..8 * 1024 * 1024 - 2).unwrap_or_default());
+    let document =
+        format!("\"{}\"", "0123456789abcdef".repeat(512 * 1024).get(..8 * 1024 * 1024 - 2).unwrap_or_default());
     round_trip(factory, numbered(vec![("json", text(&document)), ("json", text("1"))])).await
 }
 
 pub(super) async fn scripts(factory: &dyn Factory) -> Result<(), String> {
     let words = [
-        "naïve café", "ЮНИКОД", "עברית", "العربية", "हिन्दी", "ไทย", "日本語", "한국어", "ქართული", "𝔘𝔫𝔦𝔠𝔬𝔡𝔢", "👩‍👩‍👧‍👦", "e\u{301}", "\u{e9}", "\u{202e}rtl", "\u{feff}bom", "\u{fffd}\u{10ffff}",
-        "'; DROP TABLE lockstep_meta; --", "\"quoted\" `ticks` [brackets]", "back\\slash", "%like_", "tab\tline\nreturn\r", "\u{1}\u{7f}", "ß", "SS", "İi",
+        "naïve café",
+        "ЮНИКОД",
+        "עברית",
+        "العربية",
+        "हिन्दी",
+        "ไทย",
+        "日本語",
+        "한국어",
+        "ქართული",
+        "𝔘𝔫𝔦𝔠𝔬𝔡𝔢",
+        "👩‍👩‍👧‍👦",
+        "e\u{301}",
+        "\u{e9}",
+        "\u{202e}rtl",
+        "\u{feff}bom",
+        "\u{fffd}\u{10ffff}",
+        "'; DROP TABLE lockstep_meta; --",
+        "\"quoted\" `ticks` [brackets]",
+        "back\\slash",
+        "%like_",
+        "tab\tline\nreturn\r",
+        "\u{1}\u{7f}",
+        "ß",
+        "SS",
+        "İi",
     ];
-    let cells = words.into_iter().flat_map(|word| ["text", "long_text", "p_text"].map(|name| (name, text(word)))).collect();
+    let cells =
+        words.into_iter().flat_map(|word| ["text", "long_text", "p_text"].map(|name| (name, text(word)))).collect();
     round_trip(factory, numbered(cells)).await?;
     let mut keys: Vec<Row> = words.into_iter().map(empty).collect();
     keys.sort_by(|one, other| one.first().and_then(Cell::as_str).cmp(&other.first().and_then(Cell::as_str)));
@@ -123,7 +148,9 @@ pub(super) async fn wrong_kind(factory: &dyn Factory) -> Result<(), String> {
     ];
     for (name, cell) in wrong {
         let case = format!("{name} given {cell:?}");
-        refused(&*database, &batch(0, 1, vec![(kinds(), inserts([with("a", name, cell)]))])).await.map_err(|error| format!("{case}: {error}"))?;
+        refused(&*database, &batch(0, 1, vec![(kinds(), inserts([with("a", name, cell)]))]))
+            .await
+            .map_err(|error| format!("{case}: {error}"))?;
     }
     let mut without_key = empty("a");
     without_key.splice(..1, [Cell::Null]);

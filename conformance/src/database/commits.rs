@@ -72,7 +72,10 @@ pub(super) async fn seen_again(factory: &dyn Factory) -> Result<(), String> {
     for round in 0..20_u32 {
         let (writer, reader) = if round % 2 == 0 { (&first, &second) } else { (&second, &first) };
         commit(&**writer, &contender(round, 1)).await?;
-        ensure!(all(&**reader, &pairs()).await?.len() == round as usize + 1, "round {round} is not seen by the other connection");
+        ensure!(
+            all(&**reader, &pairs()).await?.len() == round as usize + 1,
+            "round {round} is not seen by the other connection"
+        );
     }
     Ok(())
 }
@@ -80,7 +83,11 @@ pub(super) async fn seen_again(factory: &dyn Factory) -> Result<(), String> {
 pub(super) async fn known_key(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     refused(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 1, 2)]))])).await?;
-    commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 2, 2), pair("A", 1, 3), pair("a ", 1, 4)]))])).await
+    commit(
+        &*database,
+        &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 2, 2), pair("A", 1, 3), pair("a ", 1, 4)]))]),
+    )
+    .await
 }
 
 pub(super) async fn put(factory: &dyn Factory) -> Result<(), String> {
@@ -88,7 +95,10 @@ pub(super) async fn put(factory: &dyn Factory) -> Result<(), String> {
     let puts = |rows: Vec<_>| vec![(pairs(), rows.into_iter().map(Write::Put).collect())];
     commit(&*database, &batch(0, 1, puts(vec![pair("a", 1, 1), pair("b", 1, 2)]))).await?;
     commit(&*database, &batch(1, 2, puts(vec![pair("b", 1, 20), pair("c", 1, 3), pair("c", 1, 4)]))).await?;
-    ensure!(all(&*database, &pairs()).await? == [pair("a", 1, 1), pair("b", 1, 20), pair("c", 1, 4)], "the rows are not the last ones put");
+    ensure!(
+        all(&*database, &pairs()).await? == [pair("a", 1, 1), pair("b", 1, 20), pair("c", 1, 4)],
+        "the rows are not the last ones put"
+    );
     Ok(())
 }
 
@@ -103,23 +113,31 @@ pub(super) async fn update_nothing(factory: &dyn Factory) -> Result<(), String> 
     refused(&*database, &batch(1, 2, vec![(pairs(), vec![missing()])])).await?;
     let several = (0..5).map(|at| update_of("a", at, vec![(3, text("note"))])).chain([missing()]).collect();
     refused(&*database, &batch(1, 2, vec![(pairs(), several)])).await?;
-    ensure!(all(&*database, &pairs()).await?.iter().all(|row| row.get(3) == Some(&Cell::Null)), "a refused update changed rows");
+    ensure!(
+        all(&*database, &pairs()).await?.iter().all(|row| row.get(3) == Some(&Cell::Null)),
+        "a refused update changed rows"
+    );
     Ok(())
 }
 
 pub(super) async fn update_many(factory: &dyn Factory, rows: i64) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts((0..rows).map(|at| pair("a", at, at))))])).await?;
-    let updates = (0..rows).map(|at| update_of("a", at, vec![(2, Cell::Integer(1_000 + at)), (3, text(&format!("note {at}")))])).collect();
+    let updates = (0..rows)
+        .map(|at| update_of("a", at, vec![(2, Cell::Integer(1_000 + at)), (3, text(&format!("note {at}")))]))
+        .collect();
     commit(&*database, &batch(1, 2, vec![(pairs(), updates)])).await?;
-    let expected: Vec<_> = (0..rows).map(|at| vec![text("a"), Cell::Integer(at), Cell::Integer(1_000 + at), text(&format!("note {at}"))]).collect();
+    let expected: Vec<_> = (0..rows)
+        .map(|at| vec![text("a"), Cell::Integer(at), Cell::Integer(1_000 + at), text(&format!("note {at}"))])
+        .collect();
     ensure!(all(&*database, &pairs()).await? == expected, "{rows} updates did not set what they say");
     Ok(())
 }
 
 pub(super) async fn update(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
-    commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 2, 2), pair("b", 1, 3)]))])).await?;
+    commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1), pair("a", 2, 2), pair("b", 1, 3)]))]))
+        .await?;
     commit(&*database, &batch(1, 2, vec![(pairs(), vec![update_of("a", 2, vec![(3, text("note"))])])])).await?;
     let rows = all(&*database, &pairs()).await?;
     let changed = vec![text("a"), Cell::Integer(2), Cell::Integer(2), text("note")];
@@ -133,9 +151,20 @@ pub(super) async fn update(factory: &dyn Factory) -> Result<(), String> {
 pub(super) async fn order(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     let set = |value: i64| update_of("a", 1, vec![(2, Cell::Integer(value))]);
-    let writes = vec![Write::Insert(pair("a", 1, 1)), set(2), set(3), Write::Put(pair("a", 1, 4)), set(5), Write::Insert(pair("b", 1, 4)), set(6)];
+    let writes = vec![
+        Write::Insert(pair("a", 1, 1)),
+        set(2),
+        set(3),
+        Write::Put(pair("a", 1, 4)),
+        set(5),
+        Write::Insert(pair("b", 1, 4)),
+        set(6),
+    ];
     commit(&*database, &batch(0, 1, vec![(pairs(), writes)])).await?;
-    ensure!(all(&*database, &pairs()).await? == [pair("a", 1, 6), pair("b", 1, 4)], "the last write in order did not win");
+    ensure!(
+        all(&*database, &pairs()).await? == [pair("a", 1, 6), pair("b", 1, 4)],
+        "the last write in order did not win"
+    );
     Ok(())
 }
 
@@ -143,7 +172,15 @@ pub(super) async fn unique(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1)]))])).await?;
     refused(&*database, &batch(1, 2, vec![(pairs(), inserts([pair("b", 1, 1)]))])).await?;
-    refused(&*database, &batch(1, 2, vec![(pairs(), vec![Write::Insert(pair("b", 1, 2)), update_of("b", 1, vec![(2, Cell::Integer(1))])])])).await?;
+    refused(
+        &*database,
+        &batch(
+            1,
+            2,
+            vec![(pairs(), vec![Write::Insert(pair("b", 1, 2)), update_of("b", 1, vec![(2, Cell::Integer(1))])])],
+        ),
+    )
+    .await?;
     let without = |name: &str| vec![text(name), Cell::Integer(1), Cell::Null, Cell::Null];
     commit(&*database, &batch(1, 2, vec![(pairs(), inserts([without("c"), without("d")]))])).await
 }
@@ -157,7 +194,11 @@ pub(super) async fn dropped(factory: &dyn Factory) -> Result<(), String> {
         let patience = std::time::Duration::from_micros(u64::from(round) * 50);
         tokio::time::timeout(patience, database.commit(&batch)).await.ok();
         let found = database.head().await.map_err(words)?;
-        let there = all(&*database, &pairs()).await?.iter().filter(|row| row.first() == Some(&text(&format!("round {round:02}")))).count();
+        let there = all(&*database, &pairs())
+            .await?
+            .iter()
+            .filter(|row| row.first() == Some(&text(&format!("round {round:02}"))))
+            .count();
         let committed = found.as_deref() == Some(&batch.head);
         ensure!(there == if committed { 50 } else { 0 }, "round {round}: {there} rows and head {found:?}");
         head = if committed { round } else { head };

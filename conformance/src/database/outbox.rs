@@ -54,7 +54,10 @@ fn failed(id: &str, attempt: u64, why: &str) -> Option<Delivery> {
     Some(Delivery { id: id.to_owned(), attempt, result: Err(why.to_owned()) })
 }
 
-async fn deliver(database: &dyn Database, deliveries: impl IntoIterator<Item = Option<Delivery>>) -> Result<(), String> {
+async fn deliver(
+    database: &dyn Database,
+    deliveries: impl IntoIterator<Item = Option<Delivery>>,
+) -> Result<(), String> {
     let deliveries: Vec<_> = deliveries.into_iter().flatten().collect();
     database.deliver(&deliveries).await.map_err(words)
 }
@@ -76,10 +79,14 @@ pub(super) async fn twice(factory: &dyn Factory) -> Result<(), String> {
     let (first, second) = (state(&*database, "n0").await?, state(&*database, "n1").await?);
     let expected = [Some("pending".to_owned()), Some("1".to_owned()), Some("down".to_owned()), None];
     ensure!(first == expected, "after one failure it is {first:?}");
-    let expected = [Some("delivered".to_owned()), Some("2".to_owned()), None, Some("1970-01-01T00:00:00.000000Z".to_owned())];
+    let expected =
+        [Some("delivered".to_owned()), Some("2".to_owned()), None, Some("1970-01-01T00:00:00.000000Z".to_owned())];
     ensure!(second == expected, "after delivery it is {second:?}");
     deliver(&*database, notes()).await?;
-    ensure!(state(&*database, "n0").await? == first && state(&*database, "n1").await? == second, "noting again changed something");
+    ensure!(
+        state(&*database, "n0").await? == first && state(&*database, "n1").await? == second,
+        "noting again changed something"
+    );
     deliver(&*database, []).await
 }
 

@@ -16,7 +16,11 @@ pub(super) async fn select_many(factory: &dyn Factory) -> Result<(), String> {
     for (column, values) in [("name", names), ("value", numbers)] {
         let mut found = database.select(&pairs(), column, &values).await.map_err(words)?;
         found.sort_by_key(|row| row.first().and_then(Cell::as_str).map(str::to_owned));
-        ensure!(found.as_slice() == rows.get(2_000..).unwrap_or_default(), "{} of 10,000 rows were found by {column}", found.len());
+        ensure!(
+            found.as_slice() == rows.get(2_000..).unwrap_or_default(),
+            "{} of 10,000 rows were found by {column}",
+            found.len()
+        );
     }
     ensure!(database.select(&pairs(), "name", &[]).await.map_err(words)?.is_empty(), "no values found rows");
     Ok(())
@@ -80,8 +84,10 @@ async fn paged(database: &dyn Database, table: &Table, limit: usize) -> Result<V
 
 pub(super) async fn pages(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
-    let names = ["a", "B", "_", "Z", "ä", "a b", "aa", "é", "e\u{301}", "z", "日", "", "~", "A", "a\u{1}", "𝔘", "\u{ffff}"];
-    let mut keys: Vec<(&str, i64)> = names.into_iter().flat_map(|name| [-10, -9, 0, 9, 10, 100].map(|seq| (name, seq))).collect();
+    let names =
+        ["a", "B", "_", "Z", "ä", "a b", "aa", "é", "e\u{301}", "z", "日", "", "~", "A", "a\u{1}", "𝔘", "\u{ffff}"];
+    let mut keys: Vec<(&str, i64)> =
+        names.into_iter().flat_map(|name| [-10, -9, 0, 9, 10, 100].map(|seq| (name, seq))).collect();
     let mut shuffled = keys.clone();
     shuffled.sort_by_key(|(name, seq)| (seq.rem_euclid(7), name.len(), *seq));
     let rows = shuffled.into_iter().enumerate().map(|(at, (name, seq))| pair(name, seq, at as i64));
@@ -105,7 +111,8 @@ pub(super) async fn snapshot(factory: &dyn Factory) -> Result<(), String> {
     let database = prepared(factory).await?;
     commit(&*database, &batch(0, 1, vec![(pairs(), inserts((0..10).map(|at| pair("a", at, at))))])).await?;
     let mut before = database.snapshot().await.map_err(words)?;
-    let more = inserts((10..20).map(|at| pair("a", at, at))).into_iter().chain([Write::Put(pair("a", 0, 100))]).collect();
+    let more =
+        inserts((10..20).map(|at| pair("a", at, at))).into_iter().chain([Write::Put(pair("a", 0, 100))]).collect();
     commit(&*database, &batch(1, 2, vec![(pairs(), more)])).await?;
     let expected: Vec<Row> = (0..10).map(|at| pair("a", at, at)).collect();
     let found = before.page(&pairs(), &Page { after: None, limit: 100 }).await.map_err(words)?;
@@ -158,6 +165,10 @@ pub(super) async fn query_is_read_only(factory: &dyn Factory) -> Result<(), Stri
         Err(error) => return Err(error.to_string()),
     };
     ensure!(answer.columns == ["n"] && answer.truncated, "the answer has columns {:?}", answer.columns);
-    ensure!(answer.rows == (0..3).map(|at| vec![Cell::Integer(at)]).collect::<Vec<_>>(), "the answer is {:?}", answer.rows);
+    ensure!(
+        answer.rows == (0..3).map(|at| vec![Cell::Integer(at)]).collect::<Vec<_>>(),
+        "the answer is {:?}",
+        answer.rows
+    );
     Ok(())
 }

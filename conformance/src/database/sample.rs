@@ -34,14 +34,26 @@ pub(crate) fn kinds() -> Table {
 
 /// A table with a key of two columns and a unique index.
 pub(crate) fn pairs() -> Table {
-    let columns = vec![column("name", Kind::Text, false), column("seq", Kind::Integer, false), column("value", Kind::Integer, true), column("note", Kind::LongText, true)];
+    let columns = vec![
+        column("name", Kind::Text, false),
+        column("seq", Kind::Integer, false),
+        column("value", Kind::Integer, true),
+        column("note", Kind::LongText, true),
+    ];
     let mut table = table("suite_pairs", columns, &["name", "seq"]);
     table.indexes.push(Index { columns: vec!["value".to_owned()], unique: true });
     table
 }
 
 pub(crate) fn column(name: &str, kind: Kind, nullable: bool) -> Column {
-    Column { name: name.to_owned(), kind, nullable, class: Class::Derived, proved_by: "the suite", comment: String::new() }
+    Column {
+        name: name.to_owned(),
+        kind,
+        nullable,
+        class: Class::Derived,
+        proved_by: "the suite",
+        comment: String::new(),
+    }
 }
 
 fn table(name: &str, columns: Vec<Column>, key: &[&str]) -> Table {

@@ -40,7 +40,8 @@ impl Config {
     pub(crate) fn read(dir: &Path) -> Result<Self, CliError> {
         let path = dir.join(FILE);
         let text = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
-        Config::parse(&text).map_err(|message| CliError::new(Code::Configuration, format!("{}: {message}", path.display())))
+        Config::parse(&text)
+            .map_err(|message| CliError::new(Code::Configuration, format!("{}: {message}", path.display())))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -106,7 +107,7 @@ fn only_known(table: &Table, known: &[&str]) -> Result<(), String> {
 }
 
 /// Edit distance, for suggestions.
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {
         let mut before = i;
@@ -127,7 +128,13 @@ mod tests {
     use super::*;
 
     fn config() -> Config {
-        Config { node: "acme".into(), participant: "acme".into(), database: "sqlite:lockstep.db".into(), actor: "admin@acme".into(), brokers: Vec::new() }
+        Config {
+            node: "acme".into(),
+            participant: "acme".into(),
+            database: "sqlite:lockstep.db".into(),
+            actor: "admin@acme".into(),
+            brokers: Vec::new(),
+        }
     }
 
     #[test]

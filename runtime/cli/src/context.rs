@@ -44,11 +44,20 @@ impl Context {
     pub(crate) fn home(&self) -> Result<Home, CliError> {
         let dir = match &self.dir {
             Some(dir) if dir.join(FILE).is_file() => dir.clone(),
-            Some(dir) => return Err(CliError::new(Code::NoDirectory, format!("there is no {FILE} in {}", dir.display()))),
+            Some(dir) => {
+                return Err(CliError::new(Code::NoDirectory, format!("there is no {FILE} in {}", dir.display())));
+            }
             None => {
                 let here = std::env::current_dir().map_err(|error| file_error(Path::new("."), &error))?;
                 let found = here.ancestors().find(|dir| dir.join(FILE).is_file());
-                found.ok_or_else(|| CliError::new(Code::NoDirectory, format!("there is no {FILE} in {} or above it", here.display())))?.to_owned()
+                found
+                    .ok_or_else(|| {
+                        CliError::new(
+                            Code::NoDirectory,
+                            format!("there is no {FILE} in {} or above it", here.display()),
+                        )
+                    })?
+                    .to_owned()
             }
         };
         let config = Config::read(&dir)?;
@@ -78,15 +87,22 @@ pub(crate) fn find_key(dir: &Path, wanted: &str) -> Result<Key, CliError> {
     if ActorId::parse(wanted).is_ok() {
         let path = keys::actor_key_path(dir, wanted);
         if !path.is_file() {
-            return Err(CliError::new(Code::UnknownKey, format!("there is no key of {wanted} in {}", dir.join("keys").display())));
+            return Err(CliError::new(
+                Code::UnknownKey,
+                format!("there is no key of {wanted} in {}", dir.join("keys").display()),
+            ));
         }
         return Key::read(&path);
     }
-    let mut fitting: Vec<Key> = keys::all(dir)?.into_iter().filter(|key| key.owner.split('@').next() == Some(wanted)).collect();
+    let mut fitting: Vec<Key> =
+        keys::all(dir)?.into_iter().filter(|key| key.owner.split('@').next() == Some(wanted)).collect();
     match (fitting.pop(), fitting.is_empty()) {
         (Some(only), true) => Ok(only),
         (Some(_), false) => Err(CliError::new(Code::Ambiguous, format!("several actors are called {wanted}"))),
-        (None, _) => Err(CliError::new(Code::UnknownKey, format!("there is no key of {wanted} in {}", dir.join("keys").display()))),
+        (None, _) => Err(CliError::new(
+            Code::UnknownKey,
+            format!("there is no key of {wanted} in {}", dir.join("keys").display()),
+        )),
     }
 }
 
@@ -136,7 +152,9 @@ pub(crate) fn lock(dir: &Path) -> Result<File, CliError> {
     let file = File::options().create(true).append(true).open(&path).map_err(|error| file_error(&path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(CliError::new(Code::DirectoryInUse, format!("another process writes to {}", dir.display()))),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(CliError::new(Code::DirectoryInUse, format!("another process writes to {}", dir.display())))
+        }
         Err(std::fs::TryLockError::Error(error)) => Err(file_error(&path, &error)),
     }
 }
@@ -163,7 +181,11 @@ pub(crate) async fn open_database(url: &str, access: Access) -> Result<Arc<dyn D
         #[cfg(feature = "sqlite")]
         Some(("sqlite", file)) => {
             use lockstep_sqlite::{SqliteConfig, SqliteDatabase};
-            let config = SqliteConfig { path: PathBuf::from(file), read_only: access == Access::Read, create: access == Access::Create };
+            let config = SqliteConfig {
+                path: PathBuf::from(file),
+                read_only: access == Access::Read,
+                create: access == Access::Create,
+            };
             Ok(Arc::new(SqliteDatabase::open(config).await?))
         }
         Some((kind, _)) => {

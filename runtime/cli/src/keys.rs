@@ -39,7 +39,8 @@ impl Key {
             std::fs::create_dir_all(parent).map_err(|error| file_error(parent, &error))?;
         }
         let secret = data_encoding::HEXLOWER.encode(&self.secret);
-        let text = json!({"owner": self.owner.as_str(), "public_key": self.public().to_string(), "secret_key": secret}).canonical();
+        let text = json!({"owner": self.owner.as_str(), "public_key": self.public().to_string(), "secret_key": secret})
+            .canonical();
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| file_error(path, &error))
     }
@@ -49,7 +50,8 @@ impl Key {
         let bad = |message: String| CliError::new(Code::KeyFile, format!("{}: {message}", path.display()));
         let mode = std::fs::metadata(path).map_err(|error| file_error(path, &error))?.permissions().mode();
         if mode & 0o077 != 0 {
-            return Err(bad(format!("others can read it (mode {:o})", mode & 0o777)).hint(format!("chmod 600 {}", path.display())));
+            return Err(bad(format!("others can read it (mode {:o})", mode & 0o777))
+                .hint(format!("chmod 600 {}", path.display())));
         }
         let bytes = std::fs::read(path).map_err(|error| file_error(path, &error))?;
         let json = Json::parse(&bytes, &Limits::default()).map_err(|error| bad(error.to_string()))?;

@@ -4,11 +4,15 @@
 //! a line for streams. Every failure has a code and a hint, and the exit statuses of the manual.
 
 mod args;
+mod check;
 mod config;
 mod context;
+mod demo;
 mod error;
 mod keys;
 mod output;
+mod scenarios;
+mod stored;
 mod verbs;
 
 use std::process::ExitCode;
@@ -29,7 +33,12 @@ fn main() -> ExitCode {
             output.raw(error.to_string().trim_end());
             return ExitCode::SUCCESS;
         }
-        Err(error) => return fail(output, &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: "))),
+        Err(error) => {
+            return fail(
+                output,
+                &CliError::new(Code::Usage, error.to_string().trim_end().trim_start_matches("error: ")),
+            );
+        }
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

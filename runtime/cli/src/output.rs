@@ -82,7 +82,10 @@ impl Output {
         }
         fit(&mut widths, terminal_width());
         let line = |cells: &mut dyn Iterator<Item = &str>| {
-            let cells: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{:width$}", cut(cell, *width), width = *width)).collect();
+            let cells: Vec<String> = cells
+                .zip(&widths)
+                .map(|(cell, width)| format!("{:width$}", cut(cell, *width), width = *width))
+                .collect();
             cells.join("  ").trim_end().to_owned()
         };
         self.raw(&self.styled(Style::Bold, &line(&mut header.iter().copied())));

@@ -75,7 +75,11 @@ pub enum Progress {
 ///
 /// # Errors
 /// [`DatabaseError`] only where the database cannot be read; whatever is wrong with its content is a finding.
-pub async fn audit(snapshot: &mut dyn Snapshot, known: Known<'_>, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Report, DatabaseError> {
+pub async fn audit(
+    snapshot: &mut dyn Snapshot,
+    known: Known<'_>,
+    progress: &mut (dyn FnMut(Progress) + Send),
+) -> Result<Report, DatabaseError> {
     let mut tables = found::Tables::read_own(snapshot, progress).await?;
     let mut walk = derive::Walk::start(&tables, known);
     walk.find_directory(&tables);
@@ -102,7 +106,12 @@ pub fn column_classes(directory: &Directory) -> Vec<ColumnClass> {
     let tables = own_tables().into_iter().chain(directory.record_tables());
     let classes = tables.flat_map(|table| {
         let name = table.name;
-        table.columns.into_iter().map(move |column| ColumnClass { table: name.clone(), column: column.name, class: column.class, proved_by: column.proved_by })
+        table.columns.into_iter().map(move |column| ColumnClass {
+            table: name.clone(),
+            column: column.name,
+            class: column.class,
+            proved_by: column.proved_by,
+        })
     });
     classes.collect()
 }

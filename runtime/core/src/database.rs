@@ -96,6 +96,18 @@ pub enum DatabaseError {
         /// The database's own words.
         detail: String,
     },
+    /// A newer version of lockstep wrote it, in a format that this one does not know.
+    #[error(
+        "cannot open {url}: its format is {format}, and this version of lockstep knows formats up to {known}; open it with a newer one"
+    )]
+    NewerFormat {
+        /// Where, without password.
+        url: String,
+        /// What the database says its format is.
+        format: String,
+        /// The newest format known here.
+        known: u64,
+    },
     /// The tables are not the ones expected.
     #[error("table {table} is not as expected: {detail}")]
     Shape {
@@ -170,9 +182,20 @@ pub trait Database: Send + Sync {
     /// Commits a batch.
     fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>>;
     /// The rows whose `column` holds one of the values; any number of values, in no particular order.
-    fn select<'a>(&'a self, table: &'a Table, column: &'a str, values: &'a [Cell]) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
+    fn select<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        values: &'a [Cell],
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
     /// Rows of a table in the order of an integer column, from `after` (exclusive) on.
-    fn follow<'a>(&'a self, table: &'a Table, column: &'a str, after: Option<i64>, limit: usize) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
+    fn follow<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>>;
     /// What the tables hold now, to be read at leisure.
     fn snapshot(&self) -> Pending<'_, Result<Box<dyn Snapshot>, DatabaseError>>;
     /// A read-only query of the user's, at most `limit` rows.

@@ -19,8 +19,8 @@ use crate::spec::RecordSpec;
 use crate::tables::{Table, record_table, version_table};
 use crate::time::Timestamp;
 
-pub(crate) use mend::Mend;
 pub use event::{Body, DIRECTORY_TYPE, DirectoryEvent, Founder};
+pub(crate) use mend::Mend;
 pub use rules::DirectoryError;
 
 /// The role that lets an actor speak for its participant in the directory.
@@ -209,8 +209,14 @@ impl Directory {
     #[must_use]
     pub fn judging(&self, contract: &ContractName, current: Option<&Version>) -> Option<&Contract> {
         let versions = self.contracts.get(contract)?;
-        let fits = |version: &Version| current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current));
-        versions.iter().rev().find(|(version, found)| found.status != Status::Proposed && fits(version)).map(|(_, found)| found)
+        let fits = |version: &Version| {
+            current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current))
+        };
+        versions
+            .iter()
+            .rev()
+            .find(|(version, found)| found.status != Status::Proposed && fits(version))
+            .map(|(_, found)| found)
     }
 
     /// The spec of this name under a contract version: the one that the version itself brings.

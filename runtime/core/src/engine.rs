@@ -169,7 +169,14 @@ pub trait Engine: Send + Sync {
     ///
     /// # Errors
     /// Every way of not returning is a [`Stop`].
-    fn call(&self, package: &Package, method: &str, arguments: &str, host: &mut dyn Host, limits: &Limits) -> Result<(), Stop>;
+    fn call(
+        &self,
+        package: &Package,
+        method: &str,
+        arguments: &str,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<(), Stop>;
     /// Whether this code could be called: a component of the contract world, without imports of its own,
     /// without a start function, within the bounds of compilation.
     ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::crypto::{ALGORITHMS, Context, Digest, Salt, commit, commit_canonical};
-use crate::json::{Fields, Json, Limits, Operation, ShapeError, json};
+use crate::json::{Fields, Json, Limits, Operation, PatchError, ShapeError, json};
 use crate::names::{NodeName, RecordId};
 use crate::package::FORMAT;
 use crate::time::Timestamp;
@@ -165,6 +165,26 @@ pub struct Notification {
     pub data: Json,
 }
 
+/// What applying one change found: for the rows that SQL users read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// What stood at the change's path before it; null where nothing did.
+    pub before: Json,
+    /// What a move or copy brought there.
+    pub moved: Option<Json>,
+}
+
+impl Applied {
+    /// Applies an operation; a failed one leaves the document untouched.
+    ///
+    /// # Errors
+    /// The operation's.
+    pub fn apply(operation: &Operation, document: &mut Json) -> Result<Self, PatchError> {
+        let moved = operation.from().and_then(|from| document.at(from).cloned());
+        operation.apply(document).map(|before| Applied { before, moved })
+    }
+}
+
 /// What one event did to one section.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SectionBody {
@@ -186,7 +206,10 @@ impl SectionBody {
     }
 
     fn notifications_json(&self) -> Json {
-        let list = self.notifications.iter().map(|one| json!({"index": one.index, "type": one.kind.as_str(), "data": one.data.clone()}));
+        let list = self
+            .notifications
+            .iter()
+            .map(|one| json!({"index": one.index, "type": one.kind.as_str(), "data": one.data.clone()}));
         Json::from(list.collect::<Vec<_>>())
     }
 }
@@ -216,7 +239,9 @@ pub struct EventOpenings {
 /// Reads as the commitment has them.
 #[must_use]
 pub fn reads_json(reads: &[Read]) -> Json {
-    let list = reads.iter().map(|read| json!({"record": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}));
+    let list = reads.iter().map(
+        |read| json!({"record": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}),
+    );
     Json::from(list.collect::<Vec<_>>())
 }
 
@@ -226,11 +251,14 @@ impl EventOpenings {
     pub fn stored(&self) -> Vec<u8> {
         let mut sections = crate::json::Object::default();
         for (name, body) in &self.sections {
-            sections.insert(name.clone(), json!({
-                "content": {"salt": body.content_salt.to_string()},
-                "changes": {"salt": body.changes_salt.to_string(), "content": body.changes_json()},
-                "notifications": {"salt": body.notifications_salt.to_string(), "content": body.notifications_json()}
-            }));
+            sections.insert(
+                name.clone(),
+                json!({
+                    "content": {"salt": body.content_salt.to_string()},
+                    "changes": {"salt": body.changes_salt.to_string(), "content": body.changes_json()},
+                    "notifications": {"salt": body.notifications_salt.to_string(), "content": body.notifications_json()}
+                }),
+            );
         }
         let reads = json!({"salt": self.reads_salt.to_string(), "content": reads_json(&self.reads)});
         json!({"reads": reads, "sections": sections}).canonical().into_bytes()
@@ -251,20 +279,31 @@ impl EventOpenings {
     /// # Errors
     /// Which commitment does not fit.
     pub fn check(&self, header: &Header) -> Result<(), String> {
-        let context = |domain, section| Context { domain, network: Some(&header.network), record: Some(header.record.as_str()), section, seq: Some(header.seq) };
+        let context = |domain, section| Context {
+            domain,
+            network: Some(&header.network),
+            record: Some(header.record.as_str()),
+            section,
+            seq: Some(header.seq),
+        };
         if commit(&self.reads_salt, &context(READS_DOMAIN, None), &reads_json(&self.reads)) != header.reads {
             return Err("the reads are not those of the header".to_owned());
         }
-        let written: Vec<&String> = header.sections.iter().filter(|(_, sealed)| sealed.written.is_some()).map(|(name, _)| name).collect();
+        let written: Vec<&String> =
+            header.sections.iter().filter(|(_, sealed)| sealed.written.is_some()).map(|(name, _)| name).collect();
         if !written.iter().copied().eq(self.sections.keys()) {
             return Err("the sections are not those that the header has as written".to_owned());
         }
         for (name, body) in &self.sections {
-            let Some((changes, notifications)) = header.sections.get(name).and_then(|sealed| sealed.written) else { continue };
+            let Some((changes, notifications)) = header.sections.get(name).and_then(|sealed| sealed.written) else {
+                continue;
+            };
             if commit(&body.changes_salt, &context(CHANGES_DOMAIN, Some(name)), &body.changes_json()) != changes {
                 return Err(format!("the changes of section {name} are not those of the header"));
             }
-            if commit(&body.notifications_salt, &context(NOTIFICATIONS_DOMAIN, Some(name)), &body.notifications_json()) != notifications {
+            if commit(&body.notifications_salt, &context(NOTIFICATIONS_DOMAIN, Some(name)), &body.notifications_json())
+                != notifications
+            {
                 return Err(format!("the notifications of section {name} are not those of the header"));
             }
         }
@@ -274,8 +313,21 @@ impl EventOpenings {
 
 /// The three commitments to what an event did to a section: content, changes, notifications.
 #[must_use]
-pub fn seal_section(network: &Digest, record: &RecordId, name: &str, seq: u64, content: &[u8], body: &SectionBody) -> SealedSection {
-    let context = |domain| Context { domain, network: Some(network), record: Some(record.as_str()), section: Some(name), seq: Some(seq) };
+pub fn seal_section(
+    network: &Digest,
+    record: &RecordId,
+    name: &str,
+    seq: u64,
+    content: &[u8],
+    body: &SectionBody,
+) -> SealedSection {
+    let context = |domain| Context {
+        domain,
+        network: Some(network),
+        record: Some(record.as_str()),
+        section: Some(name),
+        seq: Some(seq),
+    };
     SealedSection {
         seq,
         content: commit_canonical(&body.content_salt, &context(CONTENT_DOMAIN), content),
@@ -302,7 +354,11 @@ fn read_openings(json: &Json) -> Result<EventOpenings, ShapeError> {
 
 fn read_read(json: &Json) -> Result<Read, ShapeError> {
     let mut fields = Fields::of(json, "reads")?;
-    let read = Read { record: fields.parsed("record", RecordId::parse)?, seq: fields.count("seq")?, head: fields.nullable_parsed("head", Digest::parse)? };
+    let read = Read {
+        record: fields.parsed("record", RecordId::parse)?,
+        seq: fields.count("seq")?,
+        head: fields.nullable_parsed("head", Digest::parse)?,
+    };
     fields.finish()?;
     Ok(read)
 }
@@ -325,7 +381,11 @@ fn read_body(name: &str, json: &Json) -> Result<SectionBody, ShapeError> {
     let mut list = Vec::new();
     for one in notifications.array("content")? {
         let mut inner = Fields::of(one, "notification")?;
-        list.push(Notification { index: inner.count("index")?, kind: inner.text("type")?.to_owned(), data: inner.need("data")?.clone() });
+        list.push(Notification {
+            index: inner.count("index")?,
+            kind: inner.text("type")?.to_owned(),
+            data: inner.need("data")?.clone(),
+        });
         inner.finish()?;
     }
     notifications.finish()?;

@@ -172,7 +172,9 @@ fn judge(job: &Job<'_>, before: &[Before], judged: &mut Judged, trace: &mut Vec<
     check_time(job)?;
     check_expect(job, before)?;
     let drafts = match job.intent.call() {
-        Call::Method { contract, method, arguments } => call(job, before, judged, trace, (contract, method, arguments))?,
+        Call::Method { contract, method, arguments } => {
+            call(job, before, judged, trace, (contract, method, arguments))?
+        }
         Call::Changes { spec, changes } => change(job, before, judged, (spec, changes))?,
     };
     entitle::check(job, &drafts)?;
@@ -185,7 +187,9 @@ fn check_time(job: &Job<'_>) -> Result<(), No> {
         return Err(No::Expired);
     }
     match payload.not_before {
-        Some(time) if time > job.time => Err(no(Code::NotYetValid, format!("it must not be applied before {time}, now is {}", job.time))),
+        Some(time) if time > job.time => {
+            Err(no(Code::NotYetValid, format!("it must not be applied before {time}, now is {}", job.time)))
+        }
         _ => Ok(()),
     }
 }
@@ -206,17 +210,23 @@ fn check_expect(job: &Job<'_>, before: &[Before]) -> Result<(), No> {
 
 /// The contract version that judges: the one for the version that the records of this contract are on.
 fn judging<'a>(job: &Job<'a>, before: &[Before], name: &ContractName) -> Result<&'a Contract, No> {
-    let mut on: Vec<_> = before.iter().flatten().filter(|state| state.on.name == *name).map(|state| &state.on.version).collect();
+    let mut on: Vec<_> =
+        before.iter().flatten().filter(|state| state.on.name == *name).map(|state| &state.on.version).collect();
     on.sort_unstable();
     let newest = on.last().copied();
     if let (Some(oldest), Some(newest)) = (on.first(), newest)
         && !newest.compatible_with(oldest)
     {
-        return Err(no(Code::WrongRecords, format!("the records are on {name}@{oldest} and {name}@{newest}, which do not go together")));
+        return Err(no(
+            Code::WrongRecords,
+            format!("the records are on {name}@{oldest} and {name}@{newest}, which do not go together"),
+        ));
     }
     job.directory.judging(name, newest).ok_or_else(|| match newest {
         None => no(Code::UnknownContract, format!("no version of contract {name} is active")),
-        Some(version) => no(Code::UnknownContract, format!("no active version of contract {name} fits records on {version}")),
+        Some(version) => {
+            no(Code::UnknownContract, format!("no active version of contract {name} fits records on {version}"))
+        }
     })
 }
 
@@ -236,7 +246,8 @@ fn call(
         no(Code::UnknownMethod, format!("contract {contract}@{} has no method {name}", manifest.version))
     })?;
     if method.records.len() != before.len() {
-        let message = format!("{contract}.{name} takes {} records, the intent has {}", method.records.len(), before.len());
+        let message =
+            format!("{contract}.{name} takes {} records, the intent has {}", method.records.len(), before.len());
         return Err(no(Code::WrongRecords, message));
     }
     let on = OnContract { name: contract.clone(), version: manifest.version.clone() };
@@ -271,17 +282,30 @@ fn stopped_by(stop: Stop, by_host: Option<Rejected>, on: &OnContract) -> No {
     match stop {
         Stop::Rejected(rejection) => {
             let reason = Some(rejection.reason.chars().take(100).collect());
-            No::Rejected(Rejected { code: Code::Contract, reason, message: rejection.message.chars().take(2000).collect() })
+            No::Rejected(Rejected {
+                code: Code::Contract,
+                reason,
+                message: rejection.message.chars().take(2000).collect(),
+            })
         }
         Stop::Trap { message, frames } => {
             let at = frames.iter().find(|frame| frame.file.is_some() && frame.line.is_some());
-            let place = at.map(|frame| format!(" in {} at {}:{}", frame.function, frame.file.as_deref().unwrap_or_default(), frame.line.unwrap_or_default()));
+            let place = at.map(|frame| {
+                format!(
+                    " in {} at {}:{}",
+                    frame.function,
+                    frame.file.as_deref().unwrap_or_default(),
+                    frame.line.unwrap_or_default()
+                )
+            });
             no(Code::Trap, format!("{on} broke{}: {message}", place.unwrap_or_default()))
         }
         Stop::Limits { what } => no(Code::Limits, format!("{on} reached the limit of {what}")),
         Stop::Host => match by_host {
             Some(rejected) => No::Rejected(rejected),
-            None => No::Interrupted(Interrupted::Broken("the engine stopped for the host, which did not ask for it".to_owned())),
+            None => No::Interrupted(Interrupted::Broken(
+                "the engine stopped for the host, which did not ask for it".to_owned(),
+            )),
         },
         Stop::Broken(what) => No::Interrupted(Interrupted::Broken(what)),
     }
@@ -289,9 +313,15 @@ fn stopped_by(stop: Stop, by_host: Option<Rejected>, on: &OnContract) -> No {
 
 /// Another contract's spec is usable only where it names this contract.
 fn foreign_spec(job: &Job<'_>, contract: &ContractName, usage: &RecordUse) -> Result<Arc<SpecEntry>, No> {
-    let entry = job.directory.newest_spec(&usage.spec).ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
+    let entry = job
+        .directory
+        .newest_spec(&usage.spec)
+        .ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
     if !entry.spec.contracts.contains(contract) {
-        return Err(no(Code::Entitlement, format!("spec {} does not name contract {contract} among those that may use it", usage.spec)));
+        return Err(no(
+            Code::Entitlement,
+            format!("spec {} does not name contract {contract} among those that may use it", usage.spec),
+        ));
     }
     Ok(entry.clone())
 }
@@ -303,25 +333,42 @@ fn foreign_on(state: &Before, entry: &SpecEntry) -> OnContract {
     }
 }
 
-fn change(job: &Job<'_>, before: &[Before], judged: &mut Judged, (spec, changes): (&SpecName, &[RawChange])) -> Result<Drafts, No> {
-    let owner = job.directory.owner(spec).ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {spec}")))?;
+fn change(
+    job: &Job<'_>,
+    before: &[Before],
+    judged: &mut Judged,
+    (spec, changes): (&SpecName, &[RawChange]),
+) -> Result<Drafts, No> {
+    let owner = job
+        .directory
+        .owner(spec)
+        .ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {spec}")))?;
     let manifest = &judging(job, before, owner)?.manifest;
     judged.package = Some(manifest.digest());
-    let entry = job.directory.spec_of(manifest, spec).ok_or_else(|| no(Code::UnknownSpec, format!("{owner}@{} has no spec {spec}", manifest.version)))?;
+    let entry = job
+        .directory
+        .spec_of(manifest, spec)
+        .ok_or_else(|| no(Code::UnknownSpec, format!("{owner}@{} has no spec {spec}", manifest.version)))?;
     if !entry.spec.raw_changes {
-        return Err(no(Code::RawChanges, format!("spec {spec} takes no raw changes; call a method of contract {owner}")));
+        return Err(no(
+            Code::RawChanges,
+            format!("spec {spec} takes no raw changes; call a method of contract {owner}"),
+        ));
     }
     let on = OnContract { name: owner.clone(), version: manifest.version.clone() };
     let mut drafts = Vec::new();
     for (index, (target, state)) in job.intent.targets().iter().zip(before).enumerate() {
         let usage = draft::raw_use(spec, index, changes);
-        let draft = DraftRecord::new(target.record.clone(), state.clone(), entry.clone(), on.clone(), manifest.digest(), usage);
+        let draft =
+            DraftRecord::new(target.record.clone(), state.clone(), entry.clone(), on.clone(), manifest.digest(), usage);
         draft.check_record().map_err(No::from)?;
         drafts.push(draft);
     }
     for change in changes {
         let draft = drafts.get_mut(change.record);
-        let draft = draft.ok_or_else(|| no(Code::WrongRecords, format!("a change names record {}, the intent has {}", change.record, before.len())))?;
+        let draft = draft.ok_or_else(|| {
+            no(Code::WrongRecords, format!("a change names record {}, the intent has {}", change.record, before.len()))
+        })?;
         draft.check_section(&change.section).map_err(No::from)?;
         draft.apply(&change.section, change.operation.clone()).map_err(|message| no(Code::Patch, message))?;
     }

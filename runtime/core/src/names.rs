@@ -38,84 +38,45 @@ impl NameError {
         if shown.len() < found.len() {
             shown.push('…');
         }
-        NameError {
-            what,
-            found: shown,
-            rule,
-        }
+        NameError { what, found: shown, rule }
     }
 }
 
-const DASHED: &str =
-    "it must be a lower-case letter followed by at most 47 lower-case letters, digits or '-'";
-const UNDERSCORED: &str =
-    "it must be a lower-case letter followed by at most 47 lower-case letters, digits or '_'";
+const DASHED: &str = "it must be a lower-case letter followed by at most 47 lower-case letters, digits or '-'";
+const UNDERSCORED: &str = "it must be a lower-case letter followed by at most 47 lower-case letters, digits or '_'";
 const RESERVED_PREFIX: &str =
     "names beginning with lockstep_, sqlite_ or pg_ are reserved for managed and system tables";
-const RESERVED_COLUMN: &str =
-    "it is reserved: the managed tables or the databases have a column of that name";
-const PARTIES_GIVEN: &str =
-    "every record has the section parties already, so a spec cannot declare it";
+const RESERVED_COLUMN: &str = "it is reserved: the managed tables or the databases have a column of that name";
+const PARTIES_GIVEN: &str = "every record has the section parties already, so a spec cannot declare it";
 
 fn is_name(text: &str, separator: u8) -> bool {
     let tail = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == separator;
     text.len() <= NAME_MAX_BYTES
-        && text
-            .bytes()
-            .next()
-            .is_some_and(|first| first.is_ascii_lowercase())
+        && text.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
         && text.bytes().skip(1).all(tail)
 }
 
 fn dashed(text: &str) -> Result<(), &'static str> {
-    if is_name(text, b'-') {
-        Ok(())
-    } else {
-        Err(DASHED)
-    }
+    if is_name(text, b'-') { Ok(()) } else { Err(DASHED) }
 }
 
 fn underscored(text: &str) -> Result<(), &'static str> {
-    if is_name(text, b'_') {
-        Ok(())
-    } else {
-        Err(UNDERSCORED)
-    }
+    if is_name(text, b'_') { Ok(()) } else { Err(UNDERSCORED) }
 }
 
 /// A name that becomes a table: also free of the prefixes that belong to us and to the databases.
 fn table(text: &str) -> Result<(), &'static str> {
     underscored(text)?;
-    let reserved = ["lockstep_", "sqlite_", "pg_"]
-        .iter()
-        .any(|prefix| text.starts_with(prefix));
-    if reserved {
-        Err(RESERVED_PREFIX)
-    } else {
-        Ok(())
-    }
+    let reserved = ["lockstep_", "sqlite_", "pg_"].iter().any(|prefix| text.starts_with(prefix));
+    if reserved { Err(RESERVED_PREFIX) } else { Ok(()) }
 }
 
 /// A name that becomes a column: also none of the columns that a table has by itself.
 fn column(text: &str) -> Result<(), &'static str> {
     /// `record_id` is ours; the others are system columns of PostgreSQL and SQLite.
-    const TAKEN: [&str; 9] = [
-        "record_id",
-        "cmax",
-        "cmin",
-        "ctid",
-        "oid",
-        "rowid",
-        "tableoid",
-        "xmax",
-        "xmin",
-    ];
+    const TAKEN: [&str; 9] = ["record_id", "cmax", "cmin", "ctid", "oid", "rowid", "tableoid", "xmax", "xmin"];
     table(text)?;
-    if TAKEN.contains(&text) {
-        Err(RESERVED_COLUMN)
-    } else {
-        Ok(())
-    }
+    if TAKEN.contains(&text) { Err(RESERVED_COLUMN) } else { Ok(()) }
 }
 
 /// One simple name: a private text, made only by `parse`.
@@ -245,11 +206,7 @@ impl SectionName {
     pub fn parse_declared(text: &str) -> Result<SectionName, NameError> {
         let name = SectionName::parse(text)?;
         if name.is_parties() {
-            return Err(NameError::new(
-                "a section name that a spec may declare",
-                text,
-                PARTIES_GIVEN,
-            ));
+            return Err(NameError::new("a section name that a spec may declare", text, PARTIES_GIVEN));
         }
         Ok(name)
     }
@@ -286,13 +243,10 @@ impl ActorId {
     /// Reads `NAME@PARTICIPANT`.
     pub fn parse(text: &str) -> Result<ActorId, NameError> {
         let error = |rule| NameError::new(ActorId::WHAT, text, rule);
-        let (name, participant) = text
-            .split_once('@')
-            .ok_or_else(|| error("it must be an actor and a participant, as alice@acme"))?;
-        dashed(name)
-            .map_err(|_| error("before '@' it needs an actor name, [a-z][a-z0-9-]{0,47}"))?;
-        dashed(participant)
-            .map_err(|_| error("after '@' it needs a participant name, [a-z][a-z0-9-]{0,47}"))?;
+        let (name, participant) =
+            text.split_once('@').ok_or_else(|| error("it must be an actor and a participant, as alice@acme"))?;
+        dashed(name).map_err(|_| error("before '@' it needs an actor name, [a-z][a-z0-9-]{0,47}"))?;
+        dashed(participant).map_err(|_| error("after '@' it needs a participant name, [a-z][a-z0-9-]{0,47}"))?;
         Ok(ActorId(text.into()))
     }
 
@@ -323,14 +277,11 @@ impl RecordId {
     /// Reads `NODE:NAME`, where NAME is `[A-Za-z0-9][A-Za-z0-9._-]{0,95}`.
     pub fn parse(text: &str) -> Result<RecordId, NameError> {
         let error = |rule| NameError::new(RecordId::WHAT, text, rule);
-        let (node, name) = text
-            .split_once(':')
-            .ok_or_else(|| error("it must be a node and a name, as acme:order-17"))?;
+        let (node, name) =
+            text.split_once(':').ok_or_else(|| error("it must be a node and a name, as acme:order-17"))?;
         dashed(node).map_err(|_| error("before ':' it needs a node name, [a-z][a-z0-9-]{0,47}"))?;
         if !is_record_name(name) {
-            return Err(error(
-                "after ':' it needs a letter or digit and at most 95 letters, digits, '.', '_' or '-'",
-            ));
+            return Err(error("after ':' it needs a letter or digit and at most 95 letters, digits, '.', '_' or '-'"));
         }
         Ok(RecordId(text.into()))
     }
@@ -354,10 +305,7 @@ impl RecordId {
 fn is_record_name(text: &str) -> bool {
     let tail = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     text.len() <= RECORD_NAME_MAX_BYTES
-        && text
-            .bytes()
-            .next()
-            .is_some_and(|first| first.is_ascii_alphanumeric())
+        && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
         && text.bytes().skip(1).all(tail)
 }
 

@@ -36,7 +36,10 @@ impl Ending {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        [Ending::Applied, Ending::Rejected, Ending::Expired].into_iter().find(|ending| ending.as_str() == text).ok_or_else(|| format!("{text} is no ending"))
+        [Ending::Applied, Ending::Rejected, Ending::Expired]
+            .into_iter()
+            .find(|ending| ending.as_str() == text)
+            .ok_or_else(|| format!("{text} is no ending"))
     }
 }
 
@@ -87,8 +90,12 @@ pub struct LeafFacts {
     pub events: Vec<Digest>,
 }
 
-const DOMAINS: [(&str, &str); 4] =
-    [("code", "lockstep.code.v1"), ("reason", "lockstep.reason.v1"), ("message", "lockstep.message.v1"), ("judged", "lockstep.judged.v1")];
+const DOMAINS: [(&str, &str); 4] = [
+    ("code", "lockstep.code.v1"),
+    ("reason", "lockstep.reason.v1"),
+    ("message", "lockstep.message.v1"),
+    ("judged", "lockstep.judged.v1"),
+];
 
 impl Reasons {
     /// What is committed to, in the order of the salts.
@@ -112,7 +119,9 @@ impl Outcome {
             "status": self.ending.as_str(), "submitted": self.submitted.to_string(), "time": self.time.to_string(), "events": events
         });
         if let Json::Object(object) = &mut leaf {
-            for (((name, domain), salt), content) in DOMAINS.iter().zip(&self.reasons.salts).zip(&self.reasons.contents()) {
+            for (((name, domain), salt), content) in
+                DOMAINS.iter().zip(&self.reasons.salts).zip(&self.reasons.contents())
+            {
                 let context = Context { domain, network: Some(&self.network), record: None, section: None, seq: None };
                 object.insert((*name).to_owned(), Json::from(commit(salt, &context, content).to_string()));
             }
@@ -157,7 +166,12 @@ impl Outcome {
         let json = Json::parse(stored, &limits).ok()?;
         let leaf = json.get("leaf")?;
         let text = |name: &str| leaf.get(name).and_then(Json::as_str);
-        let events = leaf.get("events")?.as_array()?.iter().map(|event| Digest::parse(event.as_str()?).ok()).collect::<Option<_>>()?;
+        let events = leaf
+            .get("events")?
+            .as_array()?
+            .iter()
+            .map(|event| Digest::parse(event.as_str()?).ok())
+            .collect::<Option<_>>()?;
         Some(LeafFacts {
             intent: Digest::parse(text("intent")?).ok()?,
             ending: Ending::parse(text("status")?).ok()?,
@@ -181,7 +195,11 @@ fn read_outcome(json: &Json) -> Result<Outcome, ShapeError> {
     let mut leaf = fields.nested("leaf")?;
     let (format, algorithms) = (leaf.count("format")?, leaf.text("algorithms")?);
     if format != FORMAT || algorithms != ALGORITHMS || leaf.text("kind")? != "outcome" {
-        return Err(ShapeError::new("leaf", "an outcome of a known format", format!("format {format} with {algorithms}")));
+        return Err(ShapeError::new(
+            "leaf",
+            "an outcome of a known format",
+            format!("format {format} with {algorithms}"),
+        ));
     }
     let mut events = Vec::new();
     for event in leaf.array("events")? {
@@ -225,11 +243,20 @@ fn read_reasons(json: &Json) -> Result<Reasons, ShapeError> {
     let mut reads = Vec::new();
     for read in inner.array("reads")? {
         let mut one = Fields::of(read, "judged/reads")?;
-        reads.push(Read { record: one.parsed("record", RecordId::parse)?, seq: one.count("seq")?, head: one.nullable_parsed("head", Digest::parse)? });
+        reads.push(Read {
+            record: one.parsed("record", RecordId::parse)?,
+            seq: one.count("seq")?,
+            head: one.nullable_parsed("head", Digest::parse)?,
+        });
     }
     let mut directory = inner.nested("directory")?;
     let directory = (directory.count("seq")?, directory.parsed("head", Digest::parse)?);
-    Ok(Reasons { rejected, judged: Judged { reads, package }, directory, salts: [code_salt, reason_salt, message_salt, judged_salt] })
+    Ok(Reasons {
+        rejected,
+        judged: Judged { reads, package },
+        directory,
+        salts: [code_salt, reason_salt, message_salt, judged_salt],
+    })
 }
 
 fn opening<'a>(fields: &mut Fields<'a>, name: &str) -> Result<(Salt, &'a Json), ShapeError> {

@@ -114,12 +114,15 @@ impl Manifest {
         let version = Version::parse(fields.text("version")?)?;
         let sync = fields.text("sync")?;
         if sync != "compare" {
-            return Err(PackageError::Invalid(format!("sync protocol {sync} is not known to this version; it knows compare")));
+            return Err(PackageError::Invalid(format!(
+                "sync protocol {sync} is not known to this version; it knows compare"
+            )));
         }
         let mut specs = BTreeMap::new();
         for (spec, body) in fields.object("specs")?.iter() {
             let spec = SpecName::parse(spec)?;
-            let parsed = RecordSpec::parse(&spec, body).map_err(|source| PackageError::Spec { name: spec.to_string(), source })?;
+            let parsed = RecordSpec::parse(&spec, body)
+                .map_err(|source| PackageError::Spec { name: spec.to_string(), source })?;
             specs.insert(spec, parsed);
         }
         let mut methods = BTreeMap::new();
@@ -157,7 +160,9 @@ impl Manifest {
 fn expect_count(fields: &mut Fields<'_>, name: &str, known: u64) -> Result<(), PackageError> {
     let found = fields.count(name)?;
     if found != known {
-        return Err(PackageError::Invalid(format!("{name} {found} is not known to this version, which knows {known}; use a newer lockstep")));
+        return Err(PackageError::Invalid(format!(
+            "{name} {found} is not known to this version, which knows {known}; use a newer lockstep"
+        )));
     }
     Ok(())
 }
@@ -171,17 +176,25 @@ fn read_method(name: &MethodName, body: &Json, specs: &BTreeMap<SpecName, Record
         if let Some(spec) = specs.get(&record.spec) {
             for section in record.reads.iter().chain(&record.writes) {
                 if !spec.sections.contains_key(section) {
-                    return Err(PackageError::Invalid(format!("{what} names section {section}, which spec {} does not have", record.spec)));
+                    return Err(PackageError::Invalid(format!(
+                        "{what} names section {section}, which spec {} does not have",
+                        record.spec
+                    )));
                 }
             }
         }
         records.push(record);
     }
     if records.is_empty() || records.len() > MAX_RECORDS {
-        return Err(PackageError::Invalid(format!("{what} names {} records; an intent has 1 to {MAX_RECORDS}", records.len())));
+        return Err(PackageError::Invalid(format!(
+            "{what} names {} records; an intent has 1 to {MAX_RECORDS}",
+            records.len()
+        )));
     }
-    let arguments = Schema::compile(fields.need("arguments")?).map_err(|source| PackageError::Arguments { method: name.to_string(), source })?;
-    let declassifies = fields.optional_texts("declassifies")?.unwrap_or_default().into_iter().map(str::to_owned).collect();
+    let arguments = Schema::compile(fields.need("arguments")?)
+        .map_err(|source| PackageError::Arguments { method: name.to_string(), source })?;
+    let declassifies =
+        fields.optional_texts("declassifies")?.unwrap_or_default().into_iter().map(str::to_owned).collect();
     fields.optional_text("description")?;
     fields.finish()?;
     Ok(Method { records, arguments, declassifies })
@@ -253,9 +266,14 @@ impl Package {
     /// [`PackageError`] says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackageError> {
         if bytes.len() > MAX_PACKAGE_BYTES {
-            return Err(PackageError::Container(format!("{} bytes; a package may have {MAX_PACKAGE_BYTES}", bytes.len())));
+            return Err(PackageError::Container(format!(
+                "{} bytes; a package may have {MAX_PACKAGE_BYTES}",
+                bytes.len()
+            )));
         }
-        let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| PackageError::Container("the first line is not the format's".to_owned()))?;
+        let rest = bytes
+            .strip_prefix(MAGIC)
+            .ok_or_else(|| PackageError::Container("the first line is not the format's".to_owned()))?;
         let (manifest, rest) = take_part(rest)?;
         let (code, rest) = take_part(rest)?;
         let (debug, rest) = take_part(rest)?;

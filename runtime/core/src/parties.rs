@@ -31,7 +31,8 @@ impl Member {
     /// Whether this actor holds it.
     #[must_use]
     pub fn is_for(&self, actor: &ActorId) -> bool {
-        self.participant == actor.participant().as_str() && self.actor.as_deref().is_none_or(|named| named == actor.as_str())
+        self.participant == actor.participant().as_str()
+            && self.actor.as_deref().is_none_or(|named| named == actor.as_str())
     }
 }
 
@@ -106,7 +107,10 @@ mod tests {
     use super::*;
 
     fn parties(list: &[(&str, u64, Option<u64>)]) -> Json {
-        let members: Vec<Json> = list.iter().map(|(role, from, to)| json!({"role": *role, "participant": "acme", "from": *from, "to": *to})).collect();
+        let members: Vec<Json> = list
+            .iter()
+            .map(|(role, from, to)| json!({"role": *role, "participant": "acme", "from": *from, "to": *to}))
+            .collect();
         json!({"members": members})
     }
 

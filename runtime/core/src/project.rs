@@ -95,7 +95,13 @@ impl Projection {
     /// Starts a batch.
     #[must_use]
     pub fn new(ledger: &Ledger, own: &BTreeMap<String, Arc<Table>>) -> Self {
-        Projection { before: ledger.clone(), ledger: ledger.clone(), own: own.clone(), writes: BTreeMap::new(), records: BTreeMap::new() }
+        Projection {
+            before: ledger.clone(),
+            ledger: ledger.clone(),
+            own: own.clone(),
+            writes: BTreeMap::new(),
+            records: BTreeMap::new(),
+        }
     }
 
     /// Whether nothing was added.
@@ -150,7 +156,14 @@ impl Projection {
     }
 
     /// As [`Projection::directory`], where the audit knows the leaf better than the event does.
-    pub(crate) fn directory_at(&mut self, hash: Digest, event: &DirectoryEvent, directory: &Directory, package: Option<&[u8]>, proposed: bool) {
+    pub(crate) fn directory_at(
+        &mut self,
+        hash: Digest,
+        event: &DirectoryEvent,
+        directory: &Directory,
+        package: Option<&[u8]>,
+        proposed: bool,
+    ) {
         let time = event.time.max(self.ledger.time);
         let position = self.append(hash, time);
         let row = rows::directory_row(event, &self.ledger.log, position);
@@ -161,12 +174,25 @@ impl Projection {
     }
 
     /// Adds an outcome with its events; returns the position of its leaf.
-    pub fn outcome(&mut self, intent: &VerifiedIntent, outcome: &Outcome, events: &[SealedEvent], directory: &Directory) -> u64 {
+    pub fn outcome(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+    ) -> u64 {
         self.outcome_at(leaf_hash(&outcome.leaf()), intent, outcome, events, directory)
     }
 
     /// As [`Projection::outcome`], where the audit knows the leaf better than the outcome does.
-    pub(crate) fn outcome_at(&mut self, hash: Digest, intent: &VerifiedIntent, outcome: &Outcome, events: &[SealedEvent], directory: &Directory) -> u64 {
+    pub(crate) fn outcome_at(
+        &mut self,
+        hash: Digest,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+    ) -> u64 {
         let position = self.append(hash, outcome.time);
         let row = rows::intent_row(intent, outcome, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
@@ -205,7 +231,11 @@ impl Projection {
     /// # Errors
     /// The signer's.
     pub fn finish(self, signer: &dyn Signer) -> Result<Projected, CheckpointError> {
-        let checkpoint = Checkpoint { origin: self.ledger.origin(), size: self.ledger.appender.size(), root: self.ledger.appender.root() };
+        let checkpoint = Checkpoint {
+            origin: self.ledger.origin(),
+            size: self.ledger.appender.size(),
+            root: self.ledger.appender.root(),
+        };
         let note = checkpoint.sign(signer)?;
         Ok(self.finish_with(note))
     }
@@ -227,7 +257,14 @@ impl Projection {
         let head = json!({"log": self.ledger.log.as_str(), "size": size, "root": root.to_string(), "time": self.ledger.time.to_string()}).canonical();
         self.ledger.head = Some(head.clone());
         for (record, touched) in std::mem::take(&mut self.records) {
-            let write = rows::record_write(&touched.entry, touched.before.as_deref(), &touched.after, &touched.contents, touched.time, record.as_str());
+            let write = rows::record_write(
+                &touched.entry,
+                touched.before.as_deref(),
+                &touched.after,
+                &touched.contents,
+                touched.time,
+                record.as_str(),
+            );
             self.write_record(&touched.entry, &touched.entry.table, write);
         }
         let tables = self.writes.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();

@@ -28,7 +28,9 @@ pub enum ColumnType {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TypeError {
     /// No such type.
-    #[error("type {0} is not known; known are text(1..255), integer, decimal(1..38, 0..precision), boolean, date, timestamp")]
+    #[error(
+        "type {0} is not known; known are text(1..255), integer, decimal(1..38, 0..precision), boolean, date, timestamp"
+    )]
     Unknown(String),
     /// The schema only allows values that the type cannot hold.
     #[error("type {kind} cannot hold what the schema allows at {pointer}: {allowed}")]
@@ -54,7 +56,9 @@ impl ColumnType {
             Some((name, rest)) => (name, Some(rest.strip_suffix(')').ok_or_else(unknown)?)),
         };
         match (name, inner) {
-            ("text", Some(length)) => plain(length).filter(|n| (1..=255).contains(n)).map(ColumnType::Text).ok_or_else(unknown),
+            ("text", Some(length)) => {
+                plain(length).filter(|n| (1..=255).contains(n)).map(ColumnType::Text).ok_or_else(unknown)
+            }
             ("decimal", Some(both)) => {
                 let (precision, scale) = both.split_once(',').ok_or_else(unknown)?;
                 let precision = plain(precision).filter(|p| (1..=38).contains(p)).ok_or_else(unknown)?;
@@ -76,7 +80,9 @@ impl ColumnType {
     /// [`TypeError::CannotHold`].
     pub fn can_hold(self, schema: &Json, pointer: &Pointer) -> Result<(), TypeError> {
         let Some(there) = schema_at(schema, pointer) else { return Ok(()) };
-        let fails = |allowed: String| Err(TypeError::CannotHold { kind: self.to_string(), pointer: pointer.to_string(), allowed });
+        let fails = |allowed: String| {
+            Err(TypeError::CannotHold { kind: self.to_string(), pointer: pointer.to_string(), allowed })
+        };
         let types: Vec<&str> = match there.get("type") {
             Some(Json::String(one)) => vec![one.as_str()],
             Some(Json::Array(several)) => several.iter().filter_map(Json::as_str).collect(),
@@ -107,7 +113,10 @@ impl ColumnType {
 
     fn converted(self, value: &Json) -> Option<Cell> {
         match self {
-            ColumnType::Text(length) => value.as_str().filter(|text| text.chars().count() <= usize::from(length)).map(|text| Cell::Text(text.to_owned())),
+            ColumnType::Text(length) => value
+                .as_str()
+                .filter(|text| text.chars().count() <= usize::from(length))
+                .map(|text| Cell::Text(text.to_owned())),
             ColumnType::Integer => value.as_i64().map(Cell::Integer),
             ColumnType::Boolean => value.as_bool().map(Cell::Boolean),
             ColumnType::Decimal(precision, scale) => match value {
@@ -121,7 +130,9 @@ impl ColumnType {
                 let moment = Timestamp::parse(&format!("{text}T00:00:00.000000Z")).ok()?;
                 in_years(moment).then(|| Cell::Date(text.to_owned()))
             }
-            ColumnType::Timestamp => Timestamp::parse_lenient(value.as_str()?).ok().filter(|moment| in_years(*moment)).map(Cell::Timestamp),
+            ColumnType::Timestamp => {
+                Timestamp::parse_lenient(value.as_str()?).ok().filter(|moment| in_years(*moment)).map(Cell::Timestamp)
+            }
         }
     }
 }
@@ -214,12 +225,25 @@ mod tests {
             kind.can_hold(&schema, &pointer).is_ok()
         };
         assert!(check("integer", "/n") && check("decimal(10,2)", "/n") && check("text(10)", "/elsewhere"));
-        assert!(!check("text(10)", "/n") && !check("text(255)", "/s") && !check("integer", "/o") && !check("date", "/n"));
+        assert!(
+            !check("text(10)", "/n") && !check("text(255)", "/s") && !check("integer", "/o") && !check("date", "/n")
+        );
     }
 
     #[test]
     fn types_outside_the_list_are_unknown() {
-        for text in ["text", "text(0)", "text(256)", "decimal(39,2)", "decimal(2,3)", "decimal(10)", "float", "integer(4)", "text(3", ""] {
+        for text in [
+            "text",
+            "text(0)",
+            "text(256)",
+            "decimal(39,2)",
+            "decimal(2,3)",
+            "decimal(10)",
+            "float",
+            "integer(4)",
+            "text(3",
+            "",
+        ] {
             assert!(ColumnType::parse(text).is_err(), "{text}");
         }
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::crypto::Digest;
+use crate::event::Header;
 use crate::json::{Json, Limits};
 use crate::names::{ContractName, RecordId, SpecName, Version};
 use crate::spec::PARTIES;
 use crate::tables::{Cell, Row, Table};
-use crate::event::Header;
 
 /// One section of a record.
 #[derive(Clone, Debug, PartialEq)]
@@ -96,10 +96,17 @@ impl RecordState {
             let cell = table.position(name).and_then(|at| row.get(at)).ok_or_else(|| broken(name))?;
             let (content, bytes) = match cell {
                 Cell::Null => (Json::Null, 4),
-                Cell::Text(text) => (Json::parse(text.as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() }).map_err(|_| broken(name))?, text.len()),
+                Cell::Text(text) => (
+                    Json::parse(text.as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() })
+                        .map_err(|_| broken(name))?,
+                    text.len(),
+                ),
                 _ => return Err(broken(name)),
             };
-            sections.insert(name.clone(), SectionState { seq: sealed.seq, content: Arc::new(content), commitment: sealed.content, bytes });
+            sections.insert(
+                name.clone(),
+                SectionState { seq: sealed.seq, content: Arc::new(content), commitment: sealed.content, bytes },
+            );
         }
         Ok(RecordState {
             spec: SpecName::parse(&table.name).map_err(|_| broken("a spec's name"))?,

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::crypto::{Context, Digest, Salt, commit, commit_canonical};
 use crate::directory::{Directory, SpecEntry};
-use crate::event::{CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section};
+use crate::event::{
+    Applied, CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
+};
 use crate::execute::Effect;
 use crate::json::Json;
 use crate::names::NodeName;
@@ -49,8 +51,8 @@ pub struct SealedEvent {
     pub before: Option<Arc<RecordState>>,
     /// The record after.
     pub after: Arc<RecordState>,
-    /// What stood at each change's path before it, by section.
-    pub values_before: BTreeMap<String, Vec<Json>>,
+    /// What applying each change found, by section.
+    pub applied: BTreeMap<String, Vec<Applied>>,
     /// The sections written, with their content after in canonical form.
     pub contents: BTreeMap<String, Arc<str>>,
 }
@@ -65,10 +67,12 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     let before = effect.before.clone();
     let (epoch, seq) = before.as_ref().map_or((1, 1), |state| (state.epoch, state.seq + 1));
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let mut sealed: BTreeMap<String, SealedSection> =
-        sections.iter().map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None })).collect();
+    let mut sealed: BTreeMap<String, SealedSection> = sections
+        .iter()
+        .map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None }))
+        .collect();
     let mut openings = EventOpenings { reads_salt: salt(), reads: effect.reads, sections: BTreeMap::new() };
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, written) in effect.sections {
         let body = SectionBody {
             content_salt: salt(),
@@ -78,13 +82,22 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
             notifications: written.notifications,
         };
         let section = seal_section(&network, &effect.record, &name, seq, written.canonical.as_bytes(), &body);
-        sections.insert(name.clone(), SectionState { seq, content: written.content, commitment: section.content, bytes: written.canonical.len() });
+        sections.insert(
+            name.clone(),
+            SectionState { seq, content: written.content, commitment: section.content, bytes: written.canonical.len() },
+        );
         sealed.insert(name.clone(), section);
         openings.sections.insert(name.clone(), body);
-        values_before.insert(name.clone(), written.before);
+        applied.insert(name.clone(), written.applied);
         contents.insert(name, written.canonical);
     }
-    let context = Context { domain: READS_DOMAIN, network: Some(&network), record: Some(effect.record.as_str()), section: None, seq: Some(seq) };
+    let context = Context {
+        domain: READS_DOMAIN,
+        network: Some(&network),
+        record: Some(effect.record.as_str()),
+        section: None,
+        seq: Some(seq),
+    };
     let reads = commit(&openings.reads_salt, &context, &reads_json(&openings.reads));
     let header = Header {
         network,
@@ -104,9 +117,28 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     };
     let header_stored = header.stored();
     let id = Digest::of(&header_stored);
-    let after = RecordState { spec: effect.entry.name.clone(), spec_digest: header.spec, on: effect.on, epoch, seq, head: id, sections };
+    let after = RecordState {
+        spec: effect.entry.name.clone(),
+        spec_digest: header.spec,
+        on: effect.on,
+        epoch,
+        seq,
+        head: id,
+        sections,
+    };
     let openings_stored = openings.stored();
-    SealedEvent { id, header, header_stored, openings, openings_stored, entry: effect.entry, before, after: Arc::new(after), values_before, contents }
+    SealedEvent {
+        id,
+        header,
+        header_stored,
+        openings,
+        openings_stored,
+        entry: effect.entry,
+        before,
+        after: Arc::new(after),
+        applied,
+        contents,
+    }
 }
 
 /// Makes a stored event into what [`seal`] made of it, by applying its changes to the state before.
@@ -116,32 +148,41 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
 ///
 /// # Errors
 /// What does not fit, for people.
-pub fn replay(header: Header, openings: EventOpenings, before: Option<Arc<RecordState>>, directory: &Directory) -> Result<SealedEvent, String> {
+pub fn replay(
+    header: Header,
+    openings: EventOpenings,
+    before: Option<Arc<RecordState>>,
+    directory: &Directory,
+) -> Result<SealedEvent, String> {
     let (seq, prev) = before.as_ref().map_or((1, None), |state| (state.seq + 1, Some(state.head)));
     if header.seq != seq || header.prev != prev {
         return Err(format!("event {} of {} does not continue the record's chain", header.seq, header.record));
     }
-    let entry = directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
-    let package = directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
+    let entry =
+        directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
+    let package =
+        directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, body) in &openings.sections {
         let mut content = before.as_ref().map_or(Json::Null, |state| Json::clone(&state.content(name)));
         let mut values = Vec::new();
         for operation in &body.changes {
-            values.push(operation.apply(&mut content).map_err(|error| format!("section {name}: {error}"))?);
+            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
         }
         let canonical: Arc<str> = content.canonical().into();
         let commitment = commit_content(&header, name, &body.content_salt, &canonical);
         if header.sections.get(name).map(|sealed| sealed.content) != Some(commitment) {
             return Err(format!("the content of section {name} after this event is not that of the header"));
         }
-        sections.insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
-        values_before.insert(name.clone(), values);
+        sections
+            .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
+        applied.insert(name.clone(), values);
         contents.insert(name.clone(), canonical);
     }
     for (name, state) in &sections {
-        if header.sections.get(name).is_none_or(|sealed| sealed.content != state.commitment || sealed.seq != state.seq) {
+        if header.sections.get(name).is_none_or(|sealed| sealed.content != state.commitment || sealed.seq != state.seq)
+        {
             return Err(format!("section {name} in the header is not the one before"));
         }
     }
@@ -151,8 +192,27 @@ pub fn replay(header: Header, openings: EventOpenings, before: Option<Arc<Record
     let on = on_after(&entry, &package.manifest, before.as_deref());
     let (header_stored, openings_stored) = (header.stored(), openings.stored());
     let id = Digest::of(&header_stored);
-    let after = RecordState { spec: entry.name.clone(), spec_digest: header.spec, on, epoch: header.epoch, seq, head: id, sections };
-    Ok(SealedEvent { id, header, header_stored, openings, openings_stored, entry, before, after: Arc::new(after), values_before, contents })
+    let after = RecordState {
+        spec: entry.name.clone(),
+        spec_digest: header.spec,
+        on,
+        epoch: header.epoch,
+        seq,
+        head: id,
+        sections,
+    };
+    Ok(SealedEvent {
+        id,
+        header,
+        header_stored,
+        openings,
+        openings_stored,
+        entry,
+        before,
+        after: Arc::new(after),
+        applied,
+        contents,
+    })
 }
 
 /// The contract version that a record is on after an event under this package.
@@ -160,10 +220,19 @@ pub(crate) fn on_after(entry: &SpecEntry, manifest: &Manifest, before: Option<&R
     if entry.contract == manifest.name {
         return OnContract { name: manifest.name.clone(), version: manifest.version.clone() };
     }
-    before.map_or_else(|| OnContract { name: entry.contract.clone(), version: entry.version.clone() }, |state| state.on.clone())
+    before.map_or_else(
+        || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
+        |state| state.on.clone(),
+    )
 }
 
 fn commit_content(header: &Header, section: &str, salt: &Salt, canonical: &str) -> Digest {
-    let context = Context { domain: CONTENT_DOMAIN, network: Some(&header.network), record: Some(header.record.as_str()), section: Some(section), seq: Some(header.seq) };
+    let context = Context {
+        domain: CONTENT_DOMAIN,
+        network: Some(&header.network),
+        record: Some(header.record.as_str()),
+        section: Some(section),
+        seq: Some(header.seq),
+    };
     commit_canonical(salt, &context, canonical.as_bytes())
 }

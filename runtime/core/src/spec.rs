@@ -14,6 +14,13 @@ use crate::schema::{Schema, SchemaError};
 /// The section that every record has: who holds which role, from seq to seq.
 pub const PARTIES: &str = "parties";
 
+/// Columns of the history view, which projected columns stand beside.
+const HISTORY_COLUMNS: [&str; 9] =
+    ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+
+/// What the tables and views beside a spec's own table end with.
+const BESIDE: [&str; 3] = ["_history", "_changes", "_version"];
+
 /// Most sections, roles or projected columns that a spec may have.
 const MAX_PARTS: usize = 64;
 
@@ -93,7 +100,10 @@ impl Grants {
             for name in fields.optional_texts(mode.as_str())?.unwrap_or_default() {
                 let role = RoleName::parse(name)?;
                 if !roles.contains_key(&role) {
-                    return Err(SpecError::Invalid(format!("{what}: {} names role {role}, which the spec does not define", mode.as_str())));
+                    return Err(SpecError::Invalid(format!(
+                        "{what}: {} names role {role}, which the spec does not define",
+                        mode.as_str()
+                    )));
                 }
                 granted.insert(role);
             }
@@ -158,6 +168,11 @@ impl RecordSpec {
     /// [`SpecError`] says where it is malformed, uses a reserved name, a schema keyword outside the subset, or
     /// a projected column whose type cannot hold what the schema allows.
     pub fn parse(name: &SpecName, document: &Json) -> Result<Self, SpecError> {
+        if let Some(ending) = BESIDE.iter().find(|ending| name.as_str().ends_with(*ending)) {
+            return Err(SpecError::Invalid(format!(
+                "a spec's name must not end with {ending}; such names are taken by the tables beside another spec's"
+            )));
+        }
         let mut fields = Fields::of(document, &format!("spec {name}"))?;
         let roles = read_roles(&mut fields)?;
         let mut sections = read_sections(&mut fields, &roles)?;
@@ -171,7 +186,16 @@ impl RecordSpec {
         let description = fields.optional_text("description")?.unwrap_or_default().to_owned();
         fields.finish()?;
         let digest = Digest::of(document.canonical().as_bytes());
-        Ok(RecordSpec { sections, roles, projections, raw_changes, contracts, description, document: document.clone(), digest })
+        Ok(RecordSpec {
+            sections,
+            roles,
+            projections,
+            raw_changes,
+            contracts,
+            description,
+            document: document.clone(),
+            digest,
+        })
     }
 
     /// The spec's identity: SHA-256 of its canonical form.
@@ -200,12 +224,16 @@ fn read_roles(fields: &mut Fields<'_>) -> Result<BTreeMap<RoleName, RoleSpec>, S
     Ok(roles)
 }
 
-fn read_sections(fields: &mut Fields<'_>, roles: &BTreeMap<RoleName, RoleSpec>) -> Result<BTreeMap<String, SectionSpec>, SpecError> {
+fn read_sections(
+    fields: &mut Fields<'_>,
+    roles: &BTreeMap<RoleName, RoleSpec>,
+) -> Result<BTreeMap<String, SectionSpec>, SpecError> {
     let mut sections = BTreeMap::new();
     for (name, section) in fields.object("sections")?.iter() {
         SectionName::parse(name)?;
         let mut inner = Fields::of(section, &format!("section {name}"))?;
-        let schema = Schema::compile(inner.need("schema")?).map_err(|source| SpecError::Schema { section: name.to_owned(), source })?;
+        let schema = Schema::compile(inner.need("schema")?)
+            .map_err(|source| SpecError::Schema { section: name.to_owned(), source })?;
         let grants = Grants::read(&mut inner, &format!("section {name}"), roles)?;
         inner.optional_text("description")?;
         inner.finish()?;
@@ -229,27 +257,40 @@ fn read_parties(fields: &mut Fields<'_>, roles: &BTreeMap<RoleName, RoleSpec>) -
             grants
         }
     };
-    let schema = Schema::compile(&crate::parties::schema(roles.keys())).map_err(|source| SpecError::Schema { section: PARTIES.to_owned(), source })?;
+    let schema = Schema::compile(&crate::parties::schema(roles.keys()))
+        .map_err(|source| SpecError::Schema { section: PARTIES.to_owned(), source })?;
     Ok(SectionSpec { schema, grants })
 }
 
-fn read_projections(fields: &mut Fields<'_>, document: &Json, sections: &BTreeMap<String, SectionSpec>) -> Result<BTreeMap<String, Projection>, SpecError> {
+fn read_projections(
+    fields: &mut Fields<'_>,
+    document: &Json,
+    sections: &BTreeMap<String, SectionSpec>,
+) -> Result<BTreeMap<String, Projection>, SpecError> {
     let mut projections = BTreeMap::new();
     let Some(listed) = fields.optional_object("projections")? else { return Ok(projections) };
     for (name, projection) in listed.iter() {
         SectionName::parse(name)?;
-        if sections.contains_key(name) {
-            return Err(SpecError::Invalid(format!("projected column {name} has the name of a section; give it another one")));
+        if sections.contains_key(name) || HISTORY_COLUMNS.contains(&name) {
+            let taken = if sections.contains_key(name) { "a section" } else { "a column of the history" };
+            return Err(SpecError::Invalid(format!(
+                "projected column {name} has the name of {taken}; give it another one"
+            )));
         }
         let mut inner = Fields::of(projection, &format!("projected column {name}"))?;
         let section = inner.text("section")?.to_owned();
-        let pointer = Pointer::parse(inner.text("pointer")?).map_err(|error| SpecError::Invalid(format!("projected column {name}: {error}")))?;
-        let kind = ColumnType::parse(inner.text("type")?).map_err(|source| SpecError::Type { column: name.to_owned(), source })?;
+        let pointer = Pointer::parse(inner.text("pointer")?)
+            .map_err(|error| SpecError::Invalid(format!("projected column {name}: {error}")))?;
+        let kind = ColumnType::parse(inner.text("type")?)
+            .map_err(|source| SpecError::Type { column: name.to_owned(), source })?;
         let index = inner.optional_boolean("index")?.unwrap_or(false);
         inner.optional_text("description")?;
         inner.finish()?;
-        let Some(schema) = document.get("sections").and_then(|all| all.get(&section)).and_then(|one| one.get("schema")) else {
-            return Err(SpecError::Invalid(format!("projected column {name} is taken from section {section}, which the spec does not define")));
+        let Some(schema) = document.get("sections").and_then(|all| all.get(&section)).and_then(|one| one.get("schema"))
+        else {
+            return Err(SpecError::Invalid(format!(
+                "projected column {name} is taken from section {section}, which the spec does not define"
+            )));
         };
         kind.can_hold(schema, &pointer).map_err(|source| SpecError::Type { column: name.to_owned(), source })?;
         projections.insert(name.to_owned(), Projection { section, pointer, kind, index });

@@ -62,10 +62,13 @@ impl Kind {
             (Kind::Boolean | Kind::Projected(ColumnType::Boolean), Cell::Boolean(_)) => true,
             (Kind::Timestamp | Kind::Projected(ColumnType::Timestamp), Cell::Timestamp(_)) => true,
             (Kind::Text | Kind::LongText | Kind::Json, Cell::Text(text)) => !text.contains('\0'),
-            (Kind::Projected(ColumnType::Text(length)), Cell::Text(text)) => !text.contains('\0') && text.chars().count() <= usize::from(length),
-            (Kind::Projected(kind @ (ColumnType::Decimal(..) | ColumnType::Date)), Cell::Decimal(text) | Cell::Date(text)) => {
-                kind.convert(Some(&Json::from(text.as_str()))) == *cell
+            (Kind::Projected(ColumnType::Text(length)), Cell::Text(text)) => {
+                !text.contains('\0') && text.chars().count() <= usize::from(length)
             }
+            (
+                Kind::Projected(kind @ (ColumnType::Decimal(..) | ColumnType::Date)),
+                Cell::Decimal(text) | Cell::Date(text),
+            ) => kind.convert(Some(&Json::from(text.as_str()))) == *cell,
             _ => false,
         }
     }
@@ -202,7 +205,9 @@ impl Cell {
         match self {
             Cell::Null => None,
             Cell::Text(text) | Cell::Decimal(text) | Cell::Date(text) | Cell::Foreign(text) => Some(text.clone()),
-            Cell::Bytes(bytes) => Some(String::from_utf8(bytes.clone()).unwrap_or_else(|_| data_encoding::HEXLOWER.encode(bytes))),
+            Cell::Bytes(bytes) => {
+                Some(String::from_utf8(bytes.clone()).unwrap_or_else(|_| data_encoding::HEXLOWER.encode(bytes)))
+            }
             Cell::Integer(number) => Some(number.to_string()),
             Cell::Boolean(truth) => Some(truth.to_string()),
             Cell::Timestamp(time) => Some(time.to_string()),
@@ -261,11 +266,35 @@ struct Draft {
 impl Draft {
     fn new(name: &str, role: Role, key: &[&str], comment: &str) -> Self {
         let key = key.iter().map(|&column| column.to_owned()).collect();
-        Draft { table: Table { name: name.to_owned(), columns: Vec::new(), key, indexes: Vec::new(), role, comment: comment.to_owned() } }
+        Draft {
+            table: Table {
+                name: name.to_owned(),
+                columns: Vec::new(),
+                key,
+                indexes: Vec::new(),
+                role,
+                comment: comment.to_owned(),
+            },
+        }
     }
 
-    fn add(mut self, name: &str, kind: Kind, nullable: bool, class: Class, proved_by: &'static str, comment: &str) -> Self {
-        self.table.columns.push(Column { name: name.to_owned(), kind, nullable, class, proved_by, comment: comment.to_owned() });
+    fn add(
+        mut self,
+        name: &str,
+        kind: Kind,
+        nullable: bool,
+        class: Class,
+        proved_by: &'static str,
+        comment: &str,
+    ) -> Self {
+        self.table.columns.push(Column {
+            name: name.to_owned(),
+            kind,
+            nullable,
+            class,
+            proved_by,
+            comment: comment.to_owned(),
+        });
         self
     }
 
@@ -282,12 +311,16 @@ impl Draft {
     }
 
     fn index(mut self, columns: &[&str]) -> Self {
-        self.table.indexes.push(Index { columns: columns.iter().map(|&column| column.to_owned()).collect(), unique: false });
+        self.table
+            .indexes
+            .push(Index { columns: columns.iter().map(|&column| column.to_owned()).collect(), unique: false });
         self
     }
 
     fn unique(mut self, columns: &[&str]) -> Self {
-        self.table.indexes.push(Index { columns: columns.iter().map(|&column| column.to_owned()).collect(), unique: true });
+        self.table
+            .indexes
+            .push(Index { columns: columns.iter().map(|&column| column.to_owned()).collect(), unique: true });
         self
     }
 
@@ -299,7 +332,21 @@ impl Draft {
 /// Lockstep's own tables, in the order in which a commit writes them.
 #[must_use]
 pub fn own_tables() -> Vec<Table> {
-    vec![meta(), directory(), participant(), node(), actor(), contract(), spec(), intent(), event(), change(), outbox(), log(), checkpoint()]
+    vec![
+        meta(),
+        directory(),
+        participant(),
+        node(),
+        actor(),
+        contract(),
+        spec(),
+        intent(),
+        event(),
+        change(),
+        outbox(),
+        log(),
+        checkpoint(),
+    ]
 }
 
 fn meta() -> Table {
@@ -310,25 +357,35 @@ fn meta() -> Table {
 }
 
 fn directory() -> Table {
-    Draft::new(name::DIRECTORY, Role::Own, &["seq"], "The one log in which participants, nodes, actors and contracts are agreed")
-        .derived("seq", Kind::Integer, "envelope", "Position in the directory, from 1")
-        .derived("head", Kind::Text, "envelope", "SHA-256 of the signed payload; the directory's head after this event")
-        .derived("kind", Kind::Text, "envelope", "What the event does, such as actor.add")
-        .derived("actor", Kind::Text, "envelope", "Who proposed it")
-        .derived("time", Kind::Timestamp, "envelope", "When, by the proposer's clock")
-        .sealed("envelope", Kind::Bytes, "signatures and hash chain", "The signed event, a DSSE envelope")
-        .derived("log", Kind::Text, "log leaf", "The log that holds its leaf")
-        .derived("log_position", Kind::Integer, "log leaf", "Position of its leaf in the log, from 0")
-        .derived("checkpoint", Kind::Integer, "lockstep_checkpoint", "Size of the first checkpoint that covers it")
-        .unique(&["log_position"])
-        .done()
+    Draft::new(
+        name::DIRECTORY,
+        Role::Own,
+        &["seq"],
+        "The one log in which participants, nodes, actors and contracts are agreed",
+    )
+    .derived("seq", Kind::Integer, "envelope", "Position in the directory, from 1")
+    .derived("head", Kind::Text, "envelope", "SHA-256 of the signed payload; the directory's head after this event")
+    .derived("kind", Kind::Text, "envelope", "What the event does, such as actor.add")
+    .derived("actor", Kind::Text, "envelope", "Who proposed it")
+    .derived("time", Kind::Timestamp, "envelope", "When, by the proposer's clock")
+    .sealed("envelope", Kind::Bytes, "signatures and hash chain", "The signed event, a DSSE envelope")
+    .derived("log", Kind::Text, "log leaf", "The log that holds its leaf")
+    .derived("log_position", Kind::Integer, "log leaf", "Position of its leaf in the log, from 0")
+    .derived("checkpoint", Kind::Integer, "lockstep_checkpoint", "Size of the first checkpoint that covers it")
+    .unique(&["log_position"])
+    .done()
 }
 
 fn participant() -> Table {
     Draft::new(name::PARTICIPANT, Role::Own, &["participant"], "Organisations in the network")
         .derived("participant", Kind::Text, "directory", "Its name")
         .derived("voting", Kind::Boolean, "directory", "Whether it has a vote in the directory")
-        .maybe("hosted_by", Kind::Text, "directory", "The participant that speaks for it, where it has no node of its own")
+        .maybe(
+            "hosted_by",
+            Kind::Text,
+            "directory",
+            "The participant that speaks for it, where it has no node of its own",
+        )
         .derived("directory_seq", Kind::Integer, "directory", "The directory event that added it")
         .done()
 }
@@ -367,15 +424,20 @@ fn contract() -> Table {
 }
 
 fn spec() -> Table {
-    Draft::new(name::SPEC, Role::Own, &["contract", "contract_version", "name"], "The record specs of every contract version")
-        .derived("contract", Kind::Text, "directory", "The contract that brings it")
-        .derived("contract_version", Kind::Text, "directory", "The version that brings it")
-        .derived("name", Kind::Text, "directory", "The spec; its table has the same name")
-        .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
-        .derived("document", Kind::Json, "directory", "The spec itself")
-        .derived("directory_seq", Kind::Integer, "directory", "The directory event with which it became active")
-        .index(&["name"])
-        .done()
+    Draft::new(
+        name::SPEC,
+        Role::Own,
+        &["contract", "contract_version", "name"],
+        "The record specs of every contract version",
+    )
+    .derived("contract", Kind::Text, "directory", "The contract that brings it")
+    .derived("contract_version", Kind::Text, "directory", "The version that brings it")
+    .derived("name", Kind::Text, "directory", "The spec; its table has the same name")
+    .derived("digest", Kind::Text, "directory", "SHA-256 of the spec's canonical form")
+    .derived("document", Kind::Json, "directory", "The spec itself")
+    .derived("directory_seq", Kind::Integer, "directory", "The directory event with which it became active")
+    .index(&["name"])
+    .done()
 }
 
 fn intent() -> Table {
@@ -427,7 +489,12 @@ fn event() -> Table {
         .maybe("method", Kind::Text, "intent", "The method called")
         .derived("time", Kind::Timestamp, "header", "When it was sequenced")
         .sealed("header", Kind::Bytes, "event id, chain and log leaf", "The header in canonical form")
-        .sealed("openings", Kind::Bytes, "commitments in the header", "What the header's commitments stand for: salts, changes, notifications, reads")
+        .sealed(
+            "openings",
+            Kind::Bytes,
+            "commitments in the header",
+            "What the header's commitments stand for: salts, changes, notifications, reads",
+        )
         .derived("log", Kind::Text, "log leaf", "The log that holds its intent's leaf")
         .derived("log_position", Kind::Integer, "log leaf", "Position of its intent's leaf in the log, from 0")
         .unique(&["record_id", "seq", "epoch"])
@@ -438,33 +505,55 @@ fn event() -> Table {
 }
 
 fn change() -> Table {
-    Draft::new(name::CHANGE, Role::Own, &["event_id", "position"], "What an event changed, one RFC 6902 operation a row")
-        .derived("event_id", Kind::Text, "header", "The event")
-        .derived("position", Kind::Integer, "openings of the event", "Order within the event, from 0")
-        .derived("section", Kind::Text, "openings of the event", "The section changed")
-        .derived("op", Kind::Text, "openings of the event", "add, remove, replace, move, copy or test")
-        .derived("path", Kind::LongText, "openings of the event", "Where, a JSON Pointer")
-        .maybe("from_path", Kind::LongText, "openings of the event", "From where, for move and copy")
-        .maybe("value", Kind::Json, "openings of the event", "The operation's value")
-        .maybe("before", Kind::Json, "replay of the record", "What was there before; NULL where nothing was")
-        .done()
+    Draft::new(
+        name::CHANGE,
+        Role::Own,
+        &["event_id", "position"],
+        "What an event changed, one RFC 6902 operation a row",
+    )
+    .derived("event_id", Kind::Text, "header", "The event")
+    .derived("position", Kind::Integer, "openings of the event", "Order within the event, from 0")
+    .derived("section", Kind::Text, "openings of the event", "The section changed")
+    .derived("op", Kind::Text, "openings of the event", "add, remove, replace, move, copy or test")
+    .derived("path", Kind::LongText, "openings of the event", "Where, a JSON Pointer")
+    .maybe("from_path", Kind::LongText, "openings of the event", "From where, for move and copy")
+    .maybe("value", Kind::Json, "openings of the event", "What the operation put there; NULL for remove")
+    .maybe("before", Kind::Json, "replay of the record", "What was there before; NULL where nothing was")
+    .done()
 }
 
 fn outbox() -> Table {
-    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| draft.add(name, kind, nullable, Class::Operational, "nothing", comment);
-    let draft = Draft::new(name::OUTBOX, Role::Own, &["id"], "Notifications, written in the commit and relayed to brokers")
-        .derived("id", Kind::Text, "openings of the event", "Stable id: RECORD#EPOCH.SEQ.SECTION.INDEX")
-        .derived("aggregatetype", Kind::Text, "header", "The record's spec")
-        .derived("aggregateid", Kind::Text, "header", "The record")
-        .derived("type", Kind::Text, "openings of the event", "The business event's type, such as offer.made")
-        .derived("payload", Kind::Json, "openings of the event", "The CloudEvent")
-        .derived("position", Kind::Integer, "log leaf", "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent")
-        .derived("section", Kind::Text, "openings of the event", "Who may not read it does not get the notification")
-        .derived("event_id", Kind::Text, "header", "The event that it belongs to");
+    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, "nothing", comment)
+    };
+    let draft =
+        Draft::new(name::OUTBOX, Role::Own, &["id"], "Notifications, written in the commit and relayed to brokers")
+            .derived("id", Kind::Text, "openings of the event", "Stable id: RECORD#EPOCH.SEQ.SECTION.INDEX")
+            .derived("aggregatetype", Kind::Text, "header", "The record's spec")
+            .derived("aggregateid", Kind::Text, "header", "The record")
+            .derived("type", Kind::Text, "openings of the event", "The business event's type, such as offer.made")
+            .derived("payload", Kind::Json, "openings of the event", "The CloudEvent")
+            .derived(
+                "position",
+                Kind::Integer,
+                "log leaf",
+                "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent",
+            )
+            .derived(
+                "section",
+                Kind::Text,
+                "openings of the event",
+                "Who may not read it does not get the notification",
+            )
+            .derived("event_id", Kind::Text, "header", "The event that it belongs to");
     let draft = operational(draft, "status", Kind::Text, false, "pending, delivered or parked");
     let draft = operational(draft, "attempts", Kind::Integer, false, "Deliveries tried");
     let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last one failed");
-    operational(draft, "delivered_at", Kind::Timestamp, true, "When the broker confirmed").unique(&["position"]).index(&["status", "position"]).index(&["event_id"]).done()
+    operational(draft, "delivered_at", Kind::Timestamp, true, "When the broker confirmed")
+        .unique(&["position"])
+        .index(&["status", "position"])
+        .index(&["event_id"])
+        .done()
 }
 
 fn log() -> Table {
@@ -520,7 +609,12 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("record_id", Kind::Text, "header", "ORIGIN:NAME")
         .maybe(PARTIES, Kind::Json, "commitment in the header", "Who holds which role, from seq to seq");
     for section in spec.sections.keys().filter(|name| *name != PARTIES) {
-        draft = draft.maybe(section, Kind::Json, "commitment in the header", "A section; NULL where it is empty or not for this node");
+        draft = draft.maybe(
+            section,
+            Kind::Json,
+            "commitment in the header",
+            "A section; NULL where it is empty or not for this node",
+        );
     }
     for (name, projection) in &spec.projections {
         draft = draft.maybe(name, Kind::Projected(projection.kind), "section", "Projected from a section");

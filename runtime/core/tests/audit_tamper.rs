@@ -34,7 +34,9 @@ fn edits(table: &Table, rows: &[Row], row: usize, at: usize, dice: &mut Dice) ->
                 characters[place] = if characters[place] == '1' { '2' } else { '1' };
                 all.push(("one character", Cell::Text(characters.into_iter().collect())));
             }
-            for (composed, decomposed) in [("é", "e\u{301}"), ("e\u{301}", "é"), ("1.0", "1"), ("1", "1.0"), ("ß", "ss")] {
+            for (composed, decomposed) in
+                [("é", "e\u{301}"), ("e\u{301}", "é"), ("1.0", "1"), ("1", "1.0"), ("ß", "ss")]
+            {
                 if text.contains(composed) {
                     all.push(("a look-alike", Cell::Text(text.replacen(composed, decomposed, 1))));
                 }
@@ -77,12 +79,20 @@ fn edits(table: &Table, rows: &[Row], row: usize, at: usize, dice: &mut Dice) ->
     }
     all.retain(|(_, edited)| edited != cell);
     // What every database would refuse by its unique keys is no edit.
-    let mut uniques: Vec<Vec<usize>> = table.indexes.iter().filter(|index| index.unique).map(|index| index.columns.iter().filter_map(|column| table.position(column)).collect()).collect();
+    let mut uniques: Vec<Vec<usize>> = table
+        .indexes
+        .iter()
+        .filter(|index| index.unique)
+        .map(|index| index.columns.iter().filter_map(|column| table.position(column)).collect())
+        .collect();
     uniques.push(table.key_positions());
     all.retain(|(_, edited)| {
         uniques.iter().filter(|unique| unique.contains(&at)).all(|unique| {
-            let own: Vec<&Cell> = unique.iter().map(|column| if *column == at { edited } else { &rows[row][*column] }).collect();
-            !rows.iter().enumerate().any(|(other, cells)| other != row && unique.iter().map(|column| &cells[*column]).eq(own.iter().copied()))
+            let own: Vec<&Cell> =
+                unique.iter().map(|column| if *column == at { edited } else { &rows[row][*column] }).collect();
+            !rows.iter().enumerate().any(|(other, cells)| {
+                other != row && unique.iter().map(|column| &cells[*column]).eq(own.iter().copied())
+            })
         })
     });
     all
@@ -93,7 +103,16 @@ fn key_of(table: &Table, row: &Row) -> Vec<(String, Cell)> {
 }
 
 fn show(findings: &[Finding]) -> String {
-    let one = |finding: &Finding| format!("  {} {} {:?} {:?}: {}", finding.code, finding.table, finding.key, finding.column, finding.message.chars().take(300).collect::<String>());
+    let one = |finding: &Finding| {
+        format!(
+            "  {} {} {:?} {:?}: {}",
+            finding.code,
+            finding.table,
+            finding.key,
+            finding.column,
+            finding.message.chars().take(300).collect::<String>()
+        )
+    };
     findings.iter().take(8).map(one).collect::<Vec<_>>().join("\n")
 }
 
@@ -101,7 +120,9 @@ fn show(findings: &[Finding]) -> String {
 fn judge(table: &Table, column: &str, before: &Row, after: &Row, findings: &[Finding]) -> Result<(), String> {
     let keys = [key_of(table, before), key_of(table, after)];
     let own = |finding: &Finding| finding.table == table.name && keys.contains(&finding.key);
-    let named = findings.iter().any(|finding| own(finding) && (finding.column.as_deref() == Some(column) || table.key.iter().any(|key| key == column)));
+    let named = findings.iter().any(|finding| {
+        own(finding) && (finding.column.as_deref() == Some(column) || table.key.iter().any(|key| key == column))
+    });
     if !named {
         return Err(format!("not named; found\n{}", show(findings)));
     }
@@ -123,16 +144,30 @@ fn one_edited_cell_is_named_and_nobody_else_is_accused() {
             let rows = &copy.rows[&table.name];
             let sample: BTreeSet<usize> = (0..rows.len().min(2)).map(|_| dice.below(rows.len())).collect();
             for row in sample {
-                for (at, column) in table.columns.iter().enumerate().filter(|(_, column)| column.class != Class::Operational) {
+                for (at, column) in
+                    table.columns.iter().enumerate().filter(|(_, column)| column.class != Class::Operational)
+                {
                     for (kind, edited) in edits(&table, rows, row, at, &mut dice) {
                         let mut tampered = copy.clone();
                         tampered.rows.get_mut(&table.name).unwrap()[row][at] = edited.clone();
-                        let known = if dice.below(2) == 0 { Known::default() } else { Known { checkpoint: Some(&note), ..Known::default() } };
+                        let known = if dice.below(2) == 0 {
+                            Known::default()
+                        } else {
+                            Known { checkpoint: Some(&note), ..Known::default() }
+                        };
                         let report = audited(&tampered, known);
                         tried += 1;
                         kinds.insert(kind);
-                        if let Err(why) = judge(&table, &column.name, &rows[row], &tampered.rows[&table.name][row], &report.findings) {
-                            short.push(format!("seed {seed} {}.{} row {row}, {kind} {:?} for {:?}: {why}", table.name, column.name, edited.show().map(|text| text.chars().take(80).collect::<String>()), rows[row][at].show().map(|text| text.chars().take(80).collect::<String>())));
+                        if let Err(why) =
+                            judge(&table, &column.name, &rows[row], &tampered.rows[&table.name][row], &report.findings)
+                        {
+                            short.push(format!(
+                                "seed {seed} {}.{} row {row}, {kind} {:?} for {:?}: {why}",
+                                table.name,
+                                column.name,
+                                edited.show().map(|text| text.chars().take(80).collect::<String>()),
+                                rows[row][at].show().map(|text| text.chars().take(80).collect::<String>())
+                            ));
                         }
                     }
                 }
@@ -140,7 +175,12 @@ fn one_edited_cell_is_named_and_nobody_else_is_accused() {
         }
     }
     println!("{tried} edits of {} kinds, {} not named precisely", kinds.len(), short.len());
-    assert!(short.is_empty(), "{} of {tried} fall short:\n{}", short.len(), short.iter().take(40).cloned().collect::<Vec<_>>().join("\n"));
+    assert!(
+        short.is_empty(),
+        "{} of {tried} fall short:\n{}",
+        short.len(),
+        short.iter().take(40).cloned().collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
@@ -158,19 +198,32 @@ fn one_deleted_row_is_missed_and_nobody_else_is_accused() {
                 let report = audited(&tampered, Known::default());
                 let key = key_of(&table, &rows[row]);
                 // The id of a rejected intent stands nowhere else than in its row; its place in the log does.
-                let place = table.position("log_position").map(|at| vec![("log_position".to_owned(), rows[row][at].clone())]);
+                let place =
+                    table.position("log_position").map(|at| vec![("log_position".to_owned(), rows[row][at].clone())]);
                 let own = |finding: &Finding| {
-                    finding.code == Code::RowMissing && finding.table == table.name && finding.column.is_none() && (finding.key == key || Some(&finding.key) == place.as_ref())
+                    finding.code == Code::RowMissing
+                        && finding.table == table.name
+                        && finding.column.is_none()
+                        && (finding.key == key || Some(&finding.key) == place.as_ref())
                 };
                 tried += 1;
                 if report.findings.len() != 1 || !report.findings.iter().all(own) {
-                    short.push(format!("seed {seed} {} row {row} {key:?}: found\n{}", table.name, show(&report.findings)));
+                    short.push(format!(
+                        "seed {seed} {} row {row} {key:?}: found\n{}",
+                        table.name,
+                        show(&report.findings)
+                    ));
                 }
             }
         }
     }
     println!("{tried} deleted rows, {} not named precisely", short.len());
-    assert!(short.is_empty(), "{} of {tried} fall short:\n{}", short.len(), short.iter().take(30).cloned().collect::<Vec<_>>().join("\n"));
+    assert!(
+        short.is_empty(),
+        "{} of {tried} fall short:\n{}",
+        short.len(),
+        short.iter().take(30).cloned().collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
@@ -195,7 +248,10 @@ fn duplicated_and_swapped_rows_are_found() {
                 let key = key_of(&table, &twin);
                 tampered.rows.get_mut(&table.name).unwrap().push(twin);
                 let report = audited(&tampered, Known::default());
-                let named = report.findings.iter().any(|finding| finding.code == Code::RowExtra && finding.table == table.name && finding.key == key);
+                let named = report
+                    .findings
+                    .iter()
+                    .any(|finding| finding.code == Code::RowExtra && finding.table == table.name && finding.key == key);
                 if !named || report.findings.len() != 1 {
                     short.push(format!("seed {seed} duplicate in {}: found\n{}", table.name, show(&report.findings)));
                 }
@@ -206,18 +262,28 @@ fn duplicated_and_swapped_rows_are_found() {
                     let cell = swapped[row][at].clone();
                     swapped[row][at] = std::mem::replace(&mut swapped[other][at], cell);
                 }
-                let differ = (0..table.columns.len()).any(|at| table.columns[at].class != Class::Operational && swapped[row][at] != rows[row][at]);
+                let differ = (0..table.columns.len())
+                    .any(|at| table.columns[at].class != Class::Operational && swapped[row][at] != rows[row][at]);
                 let report = audited(&tampered, Known::default());
                 for touched in [row, other].into_iter().filter(|_| differ) {
                     let key = key_of(&table, &rows[touched]);
                     if !report.findings.iter().any(|finding| finding.table == table.name && finding.key == key) {
-                        short.push(format!("seed {seed} swap in {} of {key:?}: found\n{}", table.name, show(&report.findings)));
+                        short.push(format!(
+                            "seed {seed} swap in {} of {key:?}: found\n{}",
+                            table.name,
+                            show(&report.findings)
+                        ));
                     }
                 }
             }
         }
     }
-    assert!(short.is_empty(), "{} fall short:\n{}", short.len(), short.iter().take(20).cloned().collect::<Vec<_>>().join("\n"));
+    assert!(
+        short.is_empty(),
+        "{} fall short:\n{}",
+        short.len(),
+        short.iter().take(20).cloned().collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
@@ -233,7 +299,12 @@ fn cut_tails_and_older_copies_are_found() {
             let cut = rows.len() - keep;
             rows.truncate(keep);
             let report = audited(&tampered, Known::default());
-            assert!(cut == 0 || report.findings.iter().any(|finding| finding.table == table.name), "seed {seed} {}: found\n{}", table.name, show(&report.findings));
+            assert!(
+                cut == 0 || report.findings.iter().any(|finding| finding.table == table.name),
+                "seed {seed} {}: found\n{}",
+                table.name,
+                show(&report.findings)
+            );
         }
         let (mut short, mut long) = (Net::grown(seed, 0), Net::grown(seed, 0));
         for _ in 0..3 {
@@ -242,7 +313,10 @@ fn cut_tails_and_older_copies_are_found() {
             let wish = long.wish(false);
             long.submit(vec![wish]);
         }
-        assert!(audited(&short.copy(), Known { checkpoint: long.notes.last().map(String::as_str), ..Known::default() }).is_clean());
+        assert!(
+            audited(&short.copy(), Known { checkpoint: long.notes.last().map(String::as_str), ..Known::default() })
+                .is_clean()
+        );
         let old = short.copy();
         let wish = short.wish(false);
         short.submit(vec![wish]);
@@ -251,7 +325,8 @@ fn cut_tails_and_older_copies_are_found() {
         long.tick();
         let wish = long.wish(false);
         long.submit(vec![wish]);
-        let report = audited(&long.copy(), Known { checkpoint: short.notes.last().map(String::as_str), ..Known::default() });
+        let report =
+            audited(&long.copy(), Known { checkpoint: short.notes.last().map(String::as_str), ..Known::default() });
         assert_eq!(report.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::ForeignCheckpoint]);
         let other = Net::grown(seed + 1, 3);
         let report = audited(&other.copy(), Known { checkpoint: Some(note), ..Known::default() });
@@ -266,7 +341,12 @@ fn a_missing_table_is_a_finding() {
         let mut tampered: Copy = net.copy();
         tampered.rows.remove(&table.name);
         let report = audited(&tampered, Known::default());
-        assert!(report.findings.iter().any(|finding| finding.code == Code::TableShape && finding.table == table.name), "{}: found\n{}", table.name, show(&report.findings));
+        assert!(
+            report.findings.iter().any(|finding| finding.code == Code::TableShape && finding.table == table.name),
+            "{}: found\n{}",
+            table.name,
+            show(&report.findings)
+        );
     }
 }
 
@@ -278,10 +358,16 @@ fn a_finding_says_who_signed_the_true_value() {
     let table = tables.iter().find(|table| table.name == "listing").unwrap();
     let (row, at) = (0, table.position("main").unwrap());
     let cell = tampered.rows["listing"][row][at].clone();
-    tampered.rows.get_mut("listing").unwrap()[row][at] = Cell::Text(cell.show().unwrap().replace("price\":\"", "price\":\"9"));
+    tampered.rows.get_mut("listing").unwrap()[row][at] =
+        Cell::Text(cell.show().unwrap().replace("price\":\"", "price\":\"9"));
     let report = audited(&tampered, Known::default());
     let [finding] = report.findings.as_slice() else { panic!("{}", show(&report.findings)) };
-    assert!(finding.message.contains("they first differ at /price; the true value was signed by ") && finding.message.contains(" (seq "), "{}", finding.message);
+    assert!(
+        finding.message.contains("they first differ at /price; the true value was signed by ")
+            && finding.message.contains(" (seq "),
+        "{}",
+        finding.message
+    );
     assert_eq!(finding.expected, cell.show());
     assert!(tampered.rows.contains_key(name::INTENT));
 }

@@ -6,11 +6,7 @@ use data_encoding::HEXLOWER;
 use lockstep_core::crypto::{KeyError, LocalSigner, PublicKey, Signature, Signer};
 
 fn hex<const N: usize>(text: &str) -> [u8; N] {
-    HEXLOWER
-        .decode(text.as_bytes())
-        .unwrap()
-        .try_into()
-        .unwrap()
+    HEXLOWER.decode(text.as_bytes()).unwrap().try_into().unwrap()
 }
 
 /// RFC 8032, section 7.1, tests 1 to 3.
@@ -51,68 +47,22 @@ fn signatures_are_those_of_rfc_8032() {
 #[test]
 fn weak_keys_are_refused() {
     for (text, canonical) in [
-        (
-            "0000000000000000000000000000000000000000000000000000000000000000",
-            true,
-        ),
-        (
-            "0000000000000000000000000000000000000000000000000000000000000080",
-            true,
-        ),
-        (
-            "0100000000000000000000000000000000000000000000000000000000000000",
-            true,
-        ),
-        (
-            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-            true,
-        ),
-        (
-            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-            true,
-        ),
-        (
-            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
-            true,
-        ),
-        (
-            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-            true,
-        ),
-        (
-            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
-            true,
-        ),
-        (
-            "0100000000000000000000000000000000000000000000000000000000000080",
-            true,
-        ),
-        (
-            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-            true,
-        ),
-        (
-            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-            false,
-        ),
-        (
-            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-            false,
-        ),
-        (
-            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
-            false,
-        ),
-        (
-            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-            false,
-        ),
+        ("0000000000000000000000000000000000000000000000000000000000000000", true),
+        ("0000000000000000000000000000000000000000000000000000000000000080", true),
+        ("0100000000000000000000000000000000000000000000000000000000000000", true),
+        ("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", true),
+        ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05", true),
+        ("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85", true),
+        ("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a", true),
+        ("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa", true),
+        ("0100000000000000000000000000000000000000000000000000000000000080", true),
+        ("ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", true),
+        ("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false),
+        ("edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false),
+        ("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f", false),
+        ("eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", false),
     ] {
-        let expected = if canonical {
-            KeyError::Weak
-        } else {
-            KeyError::NotCanonical
-        };
+        let expected = if canonical { KeyError::Weak } else { KeyError::NotCanonical };
         assert_eq!(PublicKey::parse(text), Err(expected), "{text}");
     }
 }
@@ -134,10 +84,7 @@ fn bytes_that_are_no_point_or_no_key_are_refused() {
     bytes[0] = 2;
     assert_eq!(PublicKey::from_bytes(&bytes), Err(KeyError::NotAPoint));
     for length in [0, 31, 33, 64] {
-        assert!(matches!(
-            PublicKey::from_bytes(&vec![1; length]),
-            Err(KeyError::Form(_))
-        ));
+        assert!(matches!(PublicKey::from_bytes(&vec![1; length]), Err(KeyError::Form(_))));
         assert!(Signature::from_bytes(&vec![1; length * 2 + 1]).is_err());
     }
     assert!(matches!(PublicKey::parse("D75A"), Err(KeyError::Form(_))));
@@ -151,11 +98,7 @@ fn no_second_signature_can_be_made_of_a_first() {
         for bit in 0..8 {
             let mut bytes = *signature.as_bytes();
             bytes[at] ^= 1 << bit;
-            assert!(
-                !signer
-                    .public_key()
-                    .verify(b"message", &Signature::from_bytes(&bytes).unwrap())
-            );
+            assert!(!signer.public_key().verify(b"message", &Signature::from_bytes(&bytes).unwrap()));
         }
     }
     // S + L is the same number to a lax verifier, and another signature to a log.
@@ -166,20 +109,13 @@ fn no_second_signature_can_be_made_of_a_first() {
         let sum = u16::from(*byte) + u16::from(add) + carry;
         (*byte, carry) = ((sum & 0xff) as u8, sum >> 8);
     }
-    assert!(
-        !signer
-            .public_key()
-            .verify(b"message", &Signature::from_bytes(&bytes).unwrap())
-    );
+    assert!(!signer.public_key().verify(b"message", &Signature::from_bytes(&bytes).unwrap()));
 }
 
 #[test]
 fn a_secret_is_never_printed() {
     let signer = LocalSigner::from_secret([0xab; 32]);
     let printed = format!("{signer:?} {signer:#?}");
-    assert!(
-        !printed.contains("abab") && !printed.contains("171"),
-        "{printed}"
-    );
+    assert!(!printed.contains("abab") && !printed.contains("171"), "{printed}");
     assert!(printed.contains(&signer.public_key().to_string()));
 }

@@ -6,8 +6,7 @@ use data_encoding::HEXLOWER;
 use lockstep_core::crypto::{PublicKey, Signature};
 use lockstep_core::json::{Json, Limits};
 
-const VECTORS: &[u8] =
-    include_bytes!("../../../conformance/vectors/third-party/wycheproof/ed25519_test.json");
+const VECTORS: &[u8] = include_bytes!("../../../conformance/vectors/third-party/wycheproof/ed25519_test.json");
 
 fn text<'a>(value: &'a Json, name: &str) -> &'a str {
     value.get(name).unwrap().as_str().unwrap()
@@ -30,9 +29,6 @@ fn every_case_of_wycheproof_has_the_published_verdict() {
             *if expected { &mut valid } else { &mut invalid } += 1;
         }
     }
-    assert_eq!(
-        vectors.get("numberOfTests").unwrap().as_u64(),
-        Some(valid + invalid)
-    );
+    assert_eq!(vectors.get("numberOfTests").unwrap().as_u64(), Some(valid + invalid));
     assert_eq!((valid, invalid), (88, 63));
 }

@@ -11,14 +11,7 @@ fn read(path: &str) -> Vec<u8> {
 
 #[test]
 fn the_documents_of_the_rfc_become_its_bytes() {
-    for name in [
-        "arrays",
-        "french",
-        "structures",
-        "unicode",
-        "values",
-        "weird",
-    ] {
+    for name in ["arrays", "french", "structures", "unicode", "values", "weird"] {
         let mut input = read(&format!("third-party/jcs/input/{name}.json"));
         let output = read(&format!("third-party/jcs/output/{name}.json"));
         if name == "values" {
@@ -26,17 +19,11 @@ fn the_documents_of_the_rfc_become_its_bytes() {
             let error = Json::parse(&input, &Limits::default()).unwrap_err();
             assert_eq!(error.kind.code(), "number_loses_digits");
             let text = String::from_utf8(input).unwrap();
-            input = text
-                .replace("333333333.33333329", "333333333.3333333")
-                .into_bytes();
+            input = text.replace("333333333.33333329", "333333333.3333333").into_bytes();
         }
         let document = Json::parse(&input, &Limits::default()).unwrap();
         assert_eq!(document.canonical().as_bytes(), output, "{name}");
-        assert_eq!(
-            Json::parse_canonical(&output, &Limits::default()),
-            Ok(document),
-            "{name}"
-        );
+        assert_eq!(Json::parse_canonical(&output, &Limits::default()), Ok(document), "{name}");
     }
 }
 
@@ -73,10 +60,7 @@ fn every_vector_of_ours_ends_as_it_says() {
         let error = fields.optional_text("error").unwrap();
         fields.finish().unwrap();
         let result = Json::parse(&input, &Limits::default());
-        let found = result
-            .as_ref()
-            .map(Json::canonical)
-            .map_err(|error| error.kind.code());
+        let found = result.as_ref().map(Json::canonical).map_err(|error| error.kind.code());
         assert_eq!(found.as_deref().ok(), canonical, "{name}: {found:?}");
         assert_eq!(found.as_ref().err().copied(), error, "{name}");
         if let Some(canonical) = canonical {

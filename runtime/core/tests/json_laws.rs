@@ -9,11 +9,7 @@ use lockstep_core::json::{Json, Limits, Operation};
 fn documents(count: u64) -> impl Iterator<Item = (u64, Json)> {
     (0..count).map(|seed| {
         let mut source = Seed(seed);
-        let document = if seed % 10 == 0 {
-            source.deep(64)
-        } else {
-            source.document(5)
-        };
+        let document = if seed % 10 == 0 { source.deep(64) } else { source.document(5) };
         (seed, document)
     })
 }
@@ -43,8 +39,7 @@ fn every_spelling_of_a_document_has_one_canonical_form() {
 
 /// Writes a document in some other way that means the same.
 fn spell(value: &Json, seed: &mut Seed, out: &mut String) {
-    let space =
-        |seed: &mut Seed, out: &mut String| out.push_str(["", "", " ", "\n\t"][seed.below(4)]);
+    let space = |seed: &mut Seed, out: &mut String| out.push_str(["", "", " ", "\n\t"][seed.below(4)]);
     space(seed, out);
     match value {
         Json::Array(items) => {
@@ -69,10 +64,7 @@ fn spell(value: &Json, seed: &mut Seed, out: &mut String) {
             out.push('"');
             for character in text.chars() {
                 if character < ' ' || matches!(character, '"' | '\\') || seed.below(3) == 0 {
-                    character
-                        .encode_utf16(&mut [0; 2])
-                        .iter()
-                        .for_each(|unit| out.push_str(&format!("\\u{unit:04X}")));
+                    character.encode_utf16(&mut [0; 2]).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04X}")));
                 } else {
                     out.push(character);
                 }
@@ -105,11 +97,7 @@ fn damaged_text_is_refused_or_read_but_never_panics() {
         }
         if let Ok(read) = Json::parse(&bytes, &Limits::default()) {
             assert!(read.nests_within(64), "seed {seed}");
-            assert_eq!(
-                Json::parse(read.canonical().as_bytes(), &Limits::default()),
-                Ok(read),
-                "seed {seed}"
-            );
+            assert_eq!(Json::parse(read.canonical().as_bytes(), &Limits::default()), Ok(read), "seed {seed}");
         }
     }
 }
@@ -120,11 +108,7 @@ fn an_operation_happens_and_can_be_undone_or_leaves_the_document_untouched() {
     for (seed, document) in documents(30_000) {
         let mut source = Seed(seed ^ 0x0BE7A7E);
         let operation = source.operation(&document);
-        assert_eq!(
-            Operation::from_json(&operation.to_json()),
-            Ok(operation.clone()),
-            "seed {seed}"
-        );
+        assert_eq!(Operation::from_json(&operation.to_json()), Ok(operation.clone()), "seed {seed}");
         let mut changed = document.clone();
         match operation.apply(&mut changed) {
             Err(error) => {
@@ -134,21 +118,14 @@ fn an_operation_happens_and_can_be_undone_or_leaves_the_document_untouched() {
             Ok(before) => {
                 applied += 1;
                 assert!(changed.nests_within(64), "seed {seed}");
-                let before = if inserts(&operation, &document) {
-                    None
-                } else {
-                    Some(before)
-                };
+                let before = if inserts(&operation, &document) { None } else { Some(before) };
                 undo(&operation, &document, before, &mut changed);
                 assert_eq!(changed, document, "seed {seed}: {}", operation.to_json());
             }
         }
     }
     println!("{applied} applied, {refused} refused");
-    assert!(
-        applied > 8_000 && refused > 8_000,
-        "{applied} applied, {refused} refused"
-    );
+    assert!(applied > 8_000 && refused > 8_000, "{applied} applied, {refused} refused");
 }
 
 /// Whether the operation puts its value where none was.
@@ -159,27 +136,22 @@ fn inserts(operation: &Operation, document: &Json) -> bool {
     };
     let item = matches!(at(document, parents), Some(Json::Array(_)));
     match operation {
-        Operation::Add { .. } | Operation::Move { .. } | Operation::Copy { .. } => {
-            item || document.at(path).is_none()
-        }
+        Operation::Add { .. } | Operation::Move { .. } | Operation::Copy { .. } => item || document.at(path).is_none(),
         _ => false,
     }
 }
 
 fn at<'a>(document: &'a Json, tokens: &[String]) -> Option<&'a Json> {
-    tokens
-        .iter()
-        .try_fold(document, |value, token| match value {
-            Json::Array(items) => items.get(token.parse::<usize>().ok()?),
-            other => other.get(token),
-        })
+    tokens.iter().try_fold(document, |value, token| match value {
+        Json::Array(items) => items.get(token.parse::<usize>().ok()?),
+        other => other.get(token),
+    })
 }
 
 /// Takes an operation back with what it answered: the value before, or that there was none.
 fn undo(operation: &Operation, document: &Json, before: Option<Json>, changed: &mut Json) {
     let path = operation.path().clone();
-    let restore =
-        |changed: &mut Json, operation: Operation| operation.apply(changed).map(|_| ()).unwrap();
+    let restore = |changed: &mut Json, operation: Operation| operation.apply(changed).map(|_| ()).unwrap();
     match (operation, before) {
         (Operation::Test { .. }, _) => {}
         (Operation::Remove { .. }, Some(value)) => restore(changed, Operation::Add { path, value }),
@@ -190,35 +162,13 @@ fn undo(operation: &Operation, document: &Json, before: Option<Json>, changed: &
         (Operation::Move { from, .. }, before) => {
             let value = document.at(from).unwrap().clone();
             match before {
-                Some(before) => restore(
-                    changed,
-                    Operation::Replace {
-                        path,
-                        value: before,
-                    },
-                ),
-                None => restore(
-                    changed,
-                    Operation::Remove {
-                        path: last_item(changed, path),
-                    },
-                ),
+                Some(before) => restore(changed, Operation::Replace { path, value: before }),
+                None => restore(changed, Operation::Remove { path: last_item(changed, path) }),
             }
-            restore(
-                changed,
-                Operation::Add {
-                    path: from.clone(),
-                    value,
-                },
-            );
+            restore(changed, Operation::Add { path: from.clone(), value });
         }
         (_, Some(value)) => restore(changed, Operation::Replace { path, value }),
-        (_, None) => restore(
-            changed,
-            Operation::Remove {
-                path: last_item(changed, path),
-            },
-        ),
+        (_, None) => restore(changed, Operation::Remove { path: last_item(changed, path) }),
     }
 }
 

@@ -3,15 +3,9 @@
 
 use lockstep_core::json::{Json, JsonErrorKind, Limits, Operation};
 
-const FOLDER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../conformance/vectors/third-party/json-patch"
-);
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/vectors/third-party/json-patch");
 /// The cases where we are stricter than the RFC: it ignores unknown members, we refuse them.
-const STRICTER: &[&str] = &[
-    "A.11.  Ignoring Unrecognized Elements",
-    "spurious patch properties",
-];
+const STRICTER: &[&str] = &["A.11.  Ignoring Unrecognized Elements", "spurious patch properties"];
 
 #[test]
 fn every_case_of_the_suite_ends_as_the_suite_says() {
@@ -20,18 +14,13 @@ fn every_case_of_the_suite_ends_as_the_suite_says() {
         let text = std::fs::read_to_string(format!("{FOLDER}/{file}")).unwrap();
         // One case of each file is about a key that occurs twice, so the door refuses the file. Here that key
         // gets another name, which has to be refused as well.
-        let refused = Json::parse(text.as_bytes(), &Limits::default())
-            .err()
-            .map(|error| error.kind);
+        let refused = Json::parse(text.as_bytes(), &Limits::default()).err().map(|error| error.kind);
         assert_eq!(refused, Some(JsonErrorKind::DuplicateKey));
         let text = text.replace(r#""qux", "op": "remove""#, r#""qux", "op2": "remove""#);
         let text = text.replace(r#"                   "op": "move""#, r#" "op2": "move""#);
         let cases = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
         for case in cases.as_array().unwrap() {
-            let about = case
-                .get("comment")
-                .and_then(Json::as_str)
-                .unwrap_or_default();
+            let about = case.get("comment").and_then(Json::as_str).unwrap_or_default();
             if case.get("disabled").is_some() || case.get("patch").is_none() {
                 disabled += 1;
                 continue;
@@ -66,10 +55,7 @@ fn apply(document: &Json, patch: &Json) -> Result<Json, String> {
         let before = changed.clone();
         let operation = Operation::from_json(operation).map_err(|error| error.to_string())?;
         if let Err(error) = operation.apply(&mut changed) {
-            assert_eq!(
-                changed, before,
-                "a failed operation leaves the document untouched"
-            );
+            assert_eq!(changed, before, "a failed operation leaves the document untouched");
             return Err(error.to_string());
         }
     }

@@ -14,11 +14,7 @@ fn signer() -> LocalSigner {
 }
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint {
-        origin: ORIGIN.to_owned(),
-        size: 42,
-        root: leaf_hash(b"a"),
-    }
+    Checkpoint { origin: ORIGIN.to_owned(), size: 42, root: leaf_hash(b"a") }
 }
 
 fn note() -> String {
@@ -27,11 +23,8 @@ fn note() -> String {
 
 /// Signs any text as the log would, so that only the text is at fault.
 fn signed(text: &str) -> String {
-    let blob = [
-        &key_id(ORIGIN, &signer().public_key())[..],
-        signer().sign(text.as_bytes()).unwrap().as_bytes(),
-    ]
-    .concat();
+    let blob =
+        [&key_id(ORIGIN, &signer().public_key())[..], signer().sign(text.as_bytes()).unwrap().as_bytes()].concat();
     format!("{text}\n\u{2014} {ORIGIN} {}\n", BASE64.encode(&blob))
 }
 
@@ -41,9 +34,7 @@ fn refused(note: &str) -> CheckpointError {
     let again = Checkpoint::parse(note);
     let belief_only = matches!(
         error,
-        CheckpointError::OtherLog { .. }
-            | CheckpointError::NotSigned { .. }
-            | CheckpointError::FalseSignature { .. }
+        CheckpointError::OtherLog { .. } | CheckpointError::NotSigned { .. } | CheckpointError::FalseSignature { .. }
     );
     assert_eq!(again.is_ok(), belief_only, "{error}");
     error
@@ -55,58 +46,31 @@ fn a_checkpoint_is_the_note_that_c2sp_describes() {
     let text = format!("{ORIGIN}\n42\n{root}\n");
     assert_eq!(checkpoint().to_string(), text);
     assert_eq!(note(), signed(&text));
-    assert_eq!(
-        Checkpoint::verify(&note(), ORIGIN, &signer().public_key()),
-        Ok(checkpoint())
-    );
+    assert_eq!(Checkpoint::verify(&note(), ORIGIN, &signer().public_key()), Ok(checkpoint()));
     let (parsed, signatures) = Checkpoint::parse(&note()).unwrap();
     assert_eq!((parsed, signatures.len()), (checkpoint(), 1));
-    assert_eq!(
-        (
-            signatures[0].key_name.as_str(),
-            signatures[0].signature.len()
-        ),
-        (ORIGIN, 64)
-    );
+    assert_eq!((signatures[0].key_name.as_str(), signatures[0].signature.len()), (ORIGIN, 64));
 }
 
 /// The key and id of the example in Go's golang.org/x/mod/sumdb/note, on which C2SP's signed note is built.
 #[test]
 fn the_key_id_is_the_one_that_go_computes() {
-    let encoded = BASE64
-        .decode(b"ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW")
-        .unwrap();
+    let encoded = BASE64.decode(b"ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
     let key = lockstep_core::crypto::PublicKey::from_bytes(&encoded[1..]).unwrap();
     assert_eq!(key_id("PeterNeumann", &key), [0xc7, 0x4f, 0x20, 0xa3]);
     let text = "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
-    let line = BASE64.decode(b"x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=").unwrap();
+    let line = BASE64
+        .decode(b"x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=")
+        .unwrap();
     let signature = lockstep_core::crypto::Signature::from_bytes(&line[4..]).unwrap();
     assert!(key.verify(text.as_bytes(), &signature));
 }
 
 #[test]
 fn an_empty_log_has_the_empty_root() {
-    let empty = Checkpoint {
-        size: 0,
-        root: empty_root(),
-        ..checkpoint()
-    };
-    assert_eq!(
-        Checkpoint::verify(
-            &empty.sign(&signer()).unwrap(),
-            ORIGIN,
-            &signer().public_key()
-        ),
-        Ok(empty)
-    );
-    refused(
-        &Checkpoint {
-            size: 0,
-            ..checkpoint()
-        }
-        .sign(&signer())
-        .unwrap(),
-    );
+    let empty = Checkpoint { size: 0, root: empty_root(), ..checkpoint() };
+    assert_eq!(Checkpoint::verify(&empty.sign(&signer()).unwrap(), ORIGIN, &signer().public_key()), Ok(empty));
+    refused(&Checkpoint { size: 0, ..checkpoint() }.sign(&signer()).unwrap());
 }
 
 #[test]
@@ -125,49 +89,23 @@ fn lines_by_unknown_keys_are_passed_over_whatever_their_algorithm() {
 #[test]
 fn a_note_without_our_signature_is_not_believed() {
     let other = LocalSigner::from_secret([8; 32]);
-    assert!(matches!(
-        refused(&checkpoint().sign(&other).unwrap()),
-        CheckpointError::NotSigned { .. }
-    ));
+    assert!(matches!(refused(&checkpoint().sign(&other).unwrap()), CheckpointError::NotSigned { .. }));
     let renamed = note().replace(&format!("\u{2014} {ORIGIN}"), "\u{2014} someone");
-    assert!(matches!(
-        refused(&renamed),
-        CheckpointError::NotSigned { .. }
-    ));
-    let elsewhere = Checkpoint {
-        origin: "lockstep/3b4f/acme/2".to_owned(),
-        ..checkpoint()
-    };
-    assert!(matches!(
-        refused(&elsewhere.sign(&signer()).unwrap()),
-        CheckpointError::OtherLog { .. }
-    ));
+    assert!(matches!(refused(&renamed), CheckpointError::NotSigned { .. }));
+    let elsewhere = Checkpoint { origin: "lockstep/3b4f/acme/2".to_owned(), ..checkpoint() };
+    assert!(matches!(refused(&elsewhere.sign(&signer()).unwrap()), CheckpointError::OtherLog { .. }));
 }
 
 #[test]
 fn a_changed_text_or_signature_is_not_believed() {
     let changed = note().replace("\n42\n", "\n43\n");
-    assert!(matches!(
-        refused(&changed),
-        CheckpointError::FalseSignature { .. }
-    ));
-    let other = Checkpoint {
-        size: 43,
-        ..checkpoint()
-    }
-    .sign(&signer())
-    .unwrap();
+    assert!(matches!(refused(&changed), CheckpointError::FalseSignature { .. }));
+    let other = Checkpoint { size: 43, ..checkpoint() }.sign(&signer()).unwrap();
     let line = other.lines().last().unwrap();
-    assert!(matches!(
-        refused(&format!("{}{line}\n", note())),
-        CheckpointError::FalseSignature { .. }
-    ));
+    assert!(matches!(refused(&format!("{}{line}\n", note())), CheckpointError::FalseSignature { .. }));
     let short = BASE64.encode(&[&key_id(ORIGIN, &signer().public_key())[..], &[1; 63]].concat());
     let short = format!("{}\n\u{2014} {ORIGIN} {short}\n", checkpoint());
-    assert!(matches!(
-        refused(&short),
-        CheckpointError::FalseSignature { .. }
-    ));
+    assert!(matches!(refused(&short), CheckpointError::FalseSignature { .. }));
 }
 
 #[test]
@@ -178,17 +116,11 @@ fn no_single_byte_of_a_note_can_be_changed() {
             let mut bytes = note.clone().into_bytes();
             bytes[at] ^= 1 << bit;
             if let Ok(changed) = String::from_utf8(bytes) {
-                assert!(
-                    Checkpoint::verify(&changed, ORIGIN, &signer().public_key()).is_err(),
-                    "{at} {bit}"
-                );
+                assert!(Checkpoint::verify(&changed, ORIGIN, &signer().public_key()).is_err(), "{at} {bit}");
             }
         }
         if let Some(cut) = note.get(..at) {
-            assert!(
-                Checkpoint::verify(cut, ORIGIN, &signer().public_key()).is_err(),
-                "cut at {at}"
-            );
+            assert!(Checkpoint::verify(cut, ORIGIN, &signer().public_key()).is_err(), "cut at {at}");
         }
     }
 }
@@ -223,10 +155,7 @@ fn a_text_that_is_no_checkpoint_is_refused_though_it_is_signed() {
         format!("{ORIGIN}\n42\n{}\n", BASE64.encode(&[1; 31])),
         format!("{ORIGIN}\n42\n{}\n", BASE64.encode(&[1; 33])),
     ] {
-        assert!(
-            matches!(refused(&signed(&text)), CheckpointError::Text { .. }),
-            "{text:?}"
-        );
+        assert!(matches!(refused(&signed(&text)), CheckpointError::Text { .. }), "{text:?}");
     }
 }
 
@@ -260,19 +189,13 @@ fn a_note_of_another_shape_is_refused() {
         format!("{text}\n\n\u{2014} a\u{a0}b {blob}\n"),
         format!("{text}\n\n\u{2014} {ORIGIN} AAAAAA==\n"),
         format!("{text}\n\n\u{2014} {ORIGIN} AAAAAAA\n"),
-        format!(
-            "{text}\n\n\u{2014} {ORIGIN} {}\n",
-            padded.replace(&padded[..1], "-")
-        ),
+        format!("{text}\n\n\u{2014} {ORIGIN} {}\n", padded.replace(&padded[..1], "-")),
         note.replace(ORIGIN, "lockstep\0x"),
         note.replace(ORIGIN, "lockstep\u{85}x"),
         format!("{}{}", note, "\u{2014} w AAAAAAA=\n".repeat(10_000)),
     ] {
         let error = refused(&wrong);
-        assert!(
-            matches!(error, CheckpointError::Note(_)),
-            "{wrong:.200?}: {error}"
-        );
+        assert!(matches!(error, CheckpointError::Note(_)), "{wrong:.200?}: {error}");
         assert!(error.to_string().len() < 400);
     }
 }
@@ -280,15 +203,7 @@ fn a_note_of_another_shape_is_refused() {
 #[test]
 fn an_origin_that_no_note_can_carry_is_not_signed() {
     for origin in ["", "a b", "a\nb", "a+b", "a\u{2003}b"] {
-        let error = Checkpoint {
-            origin: origin.to_owned(),
-            ..checkpoint()
-        }
-        .sign(&signer())
-        .unwrap_err();
-        assert!(matches!(
-            error,
-            CheckpointError::Note(NoteError::KeyName { .. })
-        ));
+        let error = Checkpoint { origin: origin.to_owned(), ..checkpoint() }.sign(&signer()).unwrap_err();
+        assert!(matches!(error, CheckpointError::Note(NoteError::KeyName { .. })));
     }
 }

@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::log::{
-    Appender, LogError, Tile, consistency_path, empty_root, inclusion_path, leaf_hash, root,
-    verify_consistency, verify_inclusion,
+    Appender, LogError, Tile, consistency_path, empty_root, inclusion_path, leaf_hash, root, verify_consistency,
+    verify_inclusion,
 };
 
 const LARGEST: u64 = 200;
@@ -27,11 +27,7 @@ impl Log {
     /// Grows a log, storing tiles after each batch; batch sizes vary, so tiles are written at any width.
     fn of(size: u64) -> Log {
         let leaves: Vec<Digest> = (0..size).map(|n| leaf_hash(&n.to_be_bytes())).collect();
-        let mut log = Log {
-            roots: vec![empty_root()],
-            tiles: BTreeMap::new(),
-            leaves,
-        };
+        let mut log = Log { roots: vec![empty_root()], tiles: BTreeMap::new(), leaves };
         let mut appender = Appender::empty();
         for (n, leaf) in log.leaves.clone().into_iter().enumerate() {
             appender.append(leaf);
@@ -78,10 +74,7 @@ fn hex(text: &str) -> Vec<u8> {
 }
 
 fn digests(texts: &[&str]) -> Vec<Digest> {
-    texts
-        .iter()
-        .map(|text| Digest::parse(text).unwrap())
-        .collect()
+    texts.iter().map(|text| Digest::parse(text).unwrap()).collect()
 }
 
 fn flipped(digest: &Digest, bit: usize) -> Digest {
@@ -93,10 +86,7 @@ fn flipped(digest: &Digest, bit: usize) -> Digest {
 /// Ways to spoil a path that leave it a path: a bit flipped in each hash, one hash more, less, or out of place.
 fn spoiled(path: &[Digest], seed: u64) -> Vec<Vec<Digest>> {
     let seed = usize::try_from(seed).unwrap();
-    let mut all = vec![
-        [path, &[empty_root()]].concat(),
-        [&[empty_root()], path].concat(),
-    ];
+    let mut all = vec![[path, &[empty_root()]].concat(), [&[empty_root()], path].concat()];
     for at in 0..path.len() {
         let mut changed = path.to_vec();
         changed[at] = flipped(&changed[at], (seed * 31 + at * 97) % 256);
@@ -119,45 +109,18 @@ fn spoiled(path: &[Digest], seed: u64) -> Vec<Vec<Digest>> {
 #[test]
 fn the_roots_are_those_that_certificate_transparency_publishes() {
     let known = [
-        (
-            "",
-            "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-        ),
-        (
-            "00",
-            "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-        ),
-        (
-            "10",
-            "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-        ),
-        (
-            "2021",
-            "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-        ),
-        (
-            "3031",
-            "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-        ),
-        (
-            "40414243",
-            "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-        ),
-        (
-            "5051525354555657",
-            "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-        ),
-        (
-            "606162636465666768696a6b6c6d6e6f",
-            "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
-        ),
+        ("", "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d"),
+        ("00", "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"),
+        ("10", "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77"),
+        ("2021", "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7"),
+        ("3031", "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4"),
+        ("40414243", "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef"),
+        ("5051525354555657", "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c"),
+        ("606162636465666768696a6b6c6d6e6f", "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"),
     ];
     let mut appender = Appender::empty();
     let mut leaves = Vec::new();
-    assert_eq!(
-        appender.root().to_string(),
-        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    );
+    assert_eq!(appender.root().to_string(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     for (data, expected) in known {
         let leaf = leaf_hash(&hex(data));
         leaves.push(leaf);
@@ -166,12 +129,7 @@ fn the_roots_are_those_that_certificate_transparency_publishes() {
         assert_eq!(root(&leaves).to_string(), expected);
     }
     let tiles = appender.take_changed();
-    let mut read = |level, index| {
-        tiles
-            .iter()
-            .find(|tile| (tile.level, tile.index) == (level, index))
-            .cloned()
-    };
+    let mut read = |level, index| tiles.iter().find(|tile| (tile.level, tile.index) == (level, index)).cloned();
     assert_eq!(
         inclusion_path(0, 8, &mut read).unwrap(),
         digests(&[
@@ -212,18 +170,10 @@ fn an_appender_opened_at_any_size_continues_to_the_same_root() {
     for size in (0..=130).chain([199, 4_095, 4_096, 4_097, 4_160]) {
         let mut appender = Appender::open(size, log.read()).unwrap();
         assert_eq!((appender.size(), &appender.root()), (size, log.root(size)));
-        assert!(
-            appender.take_changed().is_empty(),
-            "opening changes nothing"
-        );
+        assert!(appender.take_changed().is_empty(), "opening changes nothing");
         for index in size..(size + 66).min(4_200) {
             appender.append(*log.leaf(index));
-            assert_eq!(
-                &appender.root(),
-                log.root(index + 1),
-                "opened at {size}, grown to {}",
-                index + 1
-            );
+            assert_eq!(&appender.root(), log.root(index + 1), "opened at {size}, grown to {}", index + 1);
         }
         for tile in appender.take_changed() {
             let stored = &log.tiles[&(tile.level, tile.index)];
@@ -250,32 +200,14 @@ fn every_inclusion_proof_verifies_and_no_spoiled_one_does() {
     for size in 1..=LARGEST {
         for index in 0..size {
             let (leaf, root, path) = (log.leaf(index), log.root(size), log.inclusion(index, size));
-            assert!(
-                verify_inclusion(leaf, index, size, &path, root),
-                "{index} of {size}"
-            );
+            assert!(verify_inclusion(leaf, index, size, &path, root), "{index} of {size}");
             proofs += 1;
             for changed in spoiled(&path, index + size) {
-                assert!(
-                    !verify_inclusion(leaf, index, size, &changed, root),
-                    "{index} of {size}"
-                );
+                assert!(!verify_inclusion(leaf, index, size, &changed, root), "{index} of {size}");
                 refused += 1;
             }
-            assert!(!verify_inclusion(
-                &flipped(leaf, 3),
-                index,
-                size,
-                &path,
-                root
-            ));
-            assert!(!verify_inclusion(
-                leaf,
-                index,
-                size,
-                &path,
-                &flipped(root, 200)
-            ));
+            assert!(!verify_inclusion(&flipped(leaf, 3), index, size, &path, root));
+            assert!(!verify_inclusion(leaf, index, size, &path, &flipped(root, 200)));
             assert!(!verify_inclusion(leaf, size, size, &path, root));
         }
     }
@@ -291,13 +223,7 @@ fn every_bit_of_a_path_counts() {
         for at in 0..path.len() * 256 {
             let mut changed = path.clone();
             changed[at / 256] = flipped(&changed[at / 256], at % 256);
-            assert!(!verify_inclusion(
-                log.leaf(index),
-                index,
-                size,
-                &changed,
-                log.root(size)
-            ));
+            assert!(!verify_inclusion(log.leaf(index), index, size, &changed, log.root(size)));
         }
     }
 }
@@ -309,16 +235,10 @@ fn a_path_is_of_one_index_and_one_checkpoint() {
         for index in 0..size {
             let (leaf, path) = (log.leaf(index), log.inclusion(index, size));
             for other in (0..=66).filter(|other| *other != index) {
-                assert!(
-                    !verify_inclusion(leaf, other, size, &path, log.root(size)),
-                    "{index} as {other} of {size}"
-                );
+                assert!(!verify_inclusion(leaf, other, size, &path, log.root(size)), "{index} as {other} of {size}");
             }
             for other in (0..=66).filter(|other| *other != size) {
-                assert!(
-                    !verify_inclusion(leaf, index, other, &path, log.root(other)),
-                    "{index} of {size} as {other}"
-                );
+                assert!(!verify_inclusion(leaf, index, other, &path, log.root(other)), "{index} of {size} as {other}");
             }
         }
     }
@@ -330,32 +250,16 @@ fn every_consistency_proof_verifies_and_no_spoiled_one_does() {
     let (mut proofs, mut refused) = (0, 0);
     for new in 0..=LARGEST {
         for old in 0..=new {
-            let (old_root, new_root, path) =
-                (log.root(old), log.root(new), log.consistency(old, new));
-            assert!(
-                verify_consistency(old, new, &path, old_root, new_root),
-                "{old} to {new}"
-            );
+            let (old_root, new_root, path) = (log.root(old), log.root(new), log.consistency(old, new));
+            assert!(verify_consistency(old, new, &path, old_root, new_root), "{old} to {new}");
             proofs += 1;
             for changed in spoiled(&path, old + new) {
-                assert!(
-                    !verify_consistency(old, new, &changed, old_root, new_root),
-                    "{old} to {new}"
-                );
+                assert!(!verify_consistency(old, new, &changed, old_root, new_root), "{old} to {new}");
                 refused += 1;
             }
-            assert!(!verify_consistency(
-                old,
-                new,
-                &path,
-                &flipped(old_root, 77),
-                new_root
-            ));
+            assert!(!verify_consistency(old, new, &path, &flipped(old_root, 77), new_root));
             let trivial = old == 0 && new > 0;
-            assert_eq!(
-                verify_consistency(old, new, &path, old_root, &flipped(new_root, 78)),
-                trivial
-            );
+            assert_eq!(verify_consistency(old, new, &path, old_root, &flipped(new_root, 78)), trivial);
         }
     }
     assert_eq!(proofs, (LARGEST + 1) * (LARGEST + 2) / 2);
@@ -387,17 +291,11 @@ fn proofs_reach_over_three_levels_of_tiles() {
     for size in [4_095, 4_096, 4_097, 4_160, 4_199, 4_200] {
         for index in (0..size).step_by(61).chain([size - 1]) {
             let path = log.inclusion(index, size);
-            assert!(
-                verify_inclusion(log.leaf(index), index, size, &path, log.root(size)),
-                "{index} of {size}"
-            );
+            assert!(verify_inclusion(log.leaf(index), index, size, &path, log.root(size)), "{index} of {size}");
         }
         for old in (1..size).step_by(67).chain([64, 4_032, size - 1]) {
             let path = log.consistency(old, size);
-            assert!(
-                verify_consistency(old, size, &path, log.root(old), log.root(size)),
-                "{old} to {size}"
-            );
+            assert!(verify_consistency(old, size, &path, log.root(old), log.root(size)), "{old} to {size}");
         }
     }
 }
@@ -423,23 +321,10 @@ fn absurd_sizes_and_paths_are_answered_with_no() {
     let hash = empty_root();
     for length in [0, 1, 63, 64, 65, 1_000] {
         let path = vec![hash; length];
-        for (a, b) in [
-            (0, 0),
-            (0, u64::MAX),
-            (u64::MAX, u64::MAX),
-            (u64::MAX - 1, u64::MAX),
-            (1 << 63, u64::MAX),
-        ] {
-            assert!(
-                !verify_inclusion(&hash, a, b, &path, &hash),
-                "{a} {b} {length}"
-            );
+        for (a, b) in [(0, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX - 1, u64::MAX), (1 << 63, u64::MAX)] {
+            assert!(!verify_inclusion(&hash, a, b, &path, &hash), "{a} {b} {length}");
             let trivial = length == 0 && (a == 0 || a == b);
-            assert_eq!(
-                verify_consistency(a, b, &path, &hash, &hash),
-                trivial,
-                "{a} {b} {length}"
-            );
+            assert_eq!(verify_consistency(a, b, &path, &hash, &hash), trivial, "{a} {b} {length}");
             assert!(!verify_consistency(b, a, &path, &hash, &leaf_hash(b"")));
         }
     }
@@ -448,18 +333,9 @@ fn absurd_sizes_and_paths_are_answered_with_no() {
 #[test]
 fn beyond_the_end_there_is_no_proof() {
     let log = Log::of(5);
-    assert_eq!(
-        inclusion_path(5, 5, &mut log.read()),
-        Err(LogError::OutOfRange { asked: 5, size: 5 })
-    );
-    assert_eq!(
-        inclusion_path(0, 0, &mut log.read()),
-        Err(LogError::OutOfRange { asked: 0, size: 0 })
-    );
-    assert_eq!(
-        consistency_path(6, 5, &mut log.read()),
-        Err(LogError::OutOfRange { asked: 6, size: 5 })
-    );
+    assert_eq!(inclusion_path(5, 5, &mut log.read()), Err(LogError::OutOfRange { asked: 5, size: 5 }));
+    assert_eq!(inclusion_path(0, 0, &mut log.read()), Err(LogError::OutOfRange { asked: 0, size: 0 }));
+    assert_eq!(consistency_path(6, 5, &mut log.read()), Err(LogError::OutOfRange { asked: 6, size: 5 }));
     assert!(inclusion_path(0, u64::MAX, &mut log.read()).is_err());
     assert!(consistency_path(1 << 63, u64::MAX, &mut log.read()).is_err());
     assert!(Appender::open(u64::MAX, log.read()).is_err());
@@ -469,10 +345,7 @@ fn beyond_the_end_there_is_no_proof() {
 fn a_missing_or_damaged_tile_is_named() {
     let log = Log::of(200);
     let missing = |_: u32, _: u64| None;
-    assert_eq!(
-        Appender::open(70, missing).unwrap_err(),
-        LogError::MissingTile { level: 0, index: 1 }
-    );
+    assert_eq!(Appender::open(70, missing).unwrap_err(), LogError::MissingTile { level: 0, index: 1 });
     let damage = |change: fn(&mut Tile)| {
         move |level, index| {
             let mut tile = Log::of(200).tiles.get(&(level, index)).cloned()?;
@@ -481,27 +354,13 @@ fn a_missing_or_damaged_tile_is_named() {
         }
     };
     let mut cut = damage(|tile| tile.hashes.truncate(2));
-    let expected = LogError::DamagedTile {
-        level: 0,
-        index: 3,
-        needed: 8,
-        found: 2,
-    };
+    let expected = LogError::DamagedTile { level: 0, index: 3, needed: 8, found: 2 };
     assert_eq!(Appender::open(200, &mut cut).unwrap_err(), expected);
-    assert!(matches!(
-        inclusion_path(199, 200, &mut cut),
-        Err(LogError::DamagedTile { .. })
-    ));
+    assert!(matches!(inclusion_path(199, 200, &mut cut), Err(LogError::DamagedTile { .. })));
     let mut long = damage(|tile| tile.hashes.resize(65, empty_root()));
-    assert!(matches!(
-        Appender::open(200, &mut long),
-        Err(LogError::DamagedTile { found: 65, .. })
-    ));
+    assert!(matches!(Appender::open(200, &mut long), Err(LogError::DamagedTile { found: 65, .. })));
     let mut other = damage(|tile| tile.index += 1);
-    assert!(matches!(
-        Appender::open(200, &mut other),
-        Err(LogError::OtherTile { .. })
-    ));
+    assert!(matches!(Appender::open(200, &mut other), Err(LogError::OtherTile { .. })));
     let path = inclusion_path(9, 200, &mut damage(|tile| tile.hashes.reverse())).unwrap();
     assert!(!verify_inclusion(log.leaf(9), 9, 200, &path, log.root(200)));
 }

@@ -11,20 +11,13 @@ use std::path::Path;
 use lockstep_core::json::{Fields, Json, Limits};
 use lockstep_core::schema::{Schema, SchemaErrorKind};
 
-const FOLDER: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../conformance/vectors/third-party/json-schema"
-);
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/vectors/third-party/json-schema");
 const CASES: usize = 740;
 const RUN: usize = 649;
 /// Cases left out: file, the reason why the schema does not compile, how many.
 const LEFT_OUT: &[(&str, SchemaErrorKind, usize)] = &[
     // dependentSchemas
-    (
-        "additionalProperties.json",
-        SchemaErrorKind::UnknownKeyword,
-        3,
-    ),
+    ("additionalProperties.json", SchemaErrorKind::UnknownKeyword, 3),
     // multipleOf
     ("allOf.json", SchemaErrorKind::UnknownKeyword, 8),
     // multipleOf
@@ -48,10 +41,7 @@ fn every_case_of_the_suite_is_judged_as_the_suite_says() {
     for (file, groups) in suite() {
         for group in groups.as_array().unwrap() {
             let mut fields = Fields::of(group, &file).unwrap();
-            let (about, schema) = (
-                fields.text("description").unwrap(),
-                fields.need("schema").unwrap(),
-            );
+            let (about, schema) = (fields.text("description").unwrap(), fields.need("schema").unwrap());
             let tests = fields.array("tests").unwrap();
             cases += tests.len();
             let schema = match Schema::compile(schema) {
@@ -66,18 +56,13 @@ fn every_case_of_the_suite_is_judged_as_the_suite_says() {
             for test in tests {
                 let verdict = schema.check(test.get("data").unwrap());
                 if verdict.is_ok() != test.get("valid").unwrap().as_bool().unwrap() {
-                    wrong.push(format!(
-                        "{file}: {about}: {}: {verdict:?}",
-                        test.get("description").unwrap()
-                    ));
+                    wrong.push(format!("{file}: {about}: {}: {verdict:?}", test.get("description").unwrap()));
                 }
             }
         }
     }
-    let left_out: Vec<(&str, SchemaErrorKind, usize)> = left_out
-        .iter()
-        .map(|((file, kind), count)| (file.as_str(), *kind, *count))
-        .collect();
+    let left_out: Vec<(&str, SchemaErrorKind, usize)> =
+        left_out.iter().map(|((file, kind), count)| (file.as_str(), *kind, *count)).collect();
     println!("{cases} cases, {run} run, left out: {left_out:#?}");
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!(left_out, LEFT_OUT);
@@ -97,12 +82,8 @@ fn suite() -> Vec<(String, Json)> {
             let text = std::fs::read_to_string(Path::new(FOLDER).join(&name)).unwrap();
             // Our text holds no NUL: the cases about it run with another control character.
             let text = text.replace("\\u0000", "\\u0001");
-            let limits = Limits {
-                bytes: usize::MAX,
-                depth: 100,
-            };
-            let groups = Json::parse(text.as_bytes(), &limits)
-                .unwrap_or_else(|error| panic!("{name}: {error}"));
+            let limits = Limits { bytes: usize::MAX, depth: 100 };
+            let groups = Json::parse(text.as_bytes(), &limits).unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, groups)
         })
         .collect()

@@ -50,7 +50,11 @@ enum Fate {
     Stop(String),
 }
 
-pub(crate) async fn run(shared: Arc<Shared>, mut batches: mpsc::Receiver<Prepared>, feedback: mpsc::UnboundedSender<Feedback>) {
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    mut batches: mpsc::Receiver<Prepared>,
+    feedback: mpsc::UnboundedSender<Feedback>,
+) {
     let mut generation = 0;
     while let Some(prepared) = batches.recv().await {
         let answer = if prepared.generation < generation {

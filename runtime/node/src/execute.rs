@@ -43,7 +43,10 @@ pub(crate) fn execute_batch(setting: &Setting, tasks: &[Task], states: States) -
     if threads <= 1 {
         let all: Vec<usize> = (0..tasks.len()).collect();
         let (mut answers, states) = run_group(setting, tasks, &all, states);
-        return (tasks.iter().enumerate().map(|(index, _)| answers.remove(&index).unwrap_or_else(|| Err(lost()))).collect(), states);
+        return (
+            tasks.iter().enumerate().map(|(index, _)| answers.remove(&index).unwrap_or_else(|| Err(lost()))).collect(),
+            states,
+        );
     }
     let mut shares: Vec<(Vec<usize>, States)> = (0..threads).map(|_| (Vec::new(), States::new())).collect();
     let mut rest = states;
@@ -83,7 +86,8 @@ fn independent(tasks: &[Task]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut group_of: BTreeMap<&RecordId, usize> = BTreeMap::new();
     for (index, task) in tasks.iter().enumerate() {
-        let mut joined: Vec<usize> = task.intent.targets().iter().filter_map(|target| group_of.get(&target.record).copied()).collect();
+        let mut joined: Vec<usize> =
+            task.intent.targets().iter().filter_map(|target| group_of.get(&target.record).copied()).collect();
         joined.sort_unstable();
         joined.dedup();
         let into = joined.first().copied().unwrap_or_else(|| {
@@ -104,7 +108,12 @@ fn independent(tasks: &[Task]) -> Vec<Vec<usize>> {
     groups
 }
 
-fn run_group(setting: &Setting, tasks: &[Task], indexes: &[usize], mut states: States) -> (BTreeMap<usize, Sealed>, States) {
+fn run_group(
+    setting: &Setting,
+    tasks: &[Task],
+    indexes: &[usize],
+    mut states: States,
+) -> (BTreeMap<usize, Sealed>, States) {
     let mut answers = BTreeMap::new();
     for index in indexes {
         let Some(task) = tasks.get(*index) else { continue };
@@ -134,8 +143,12 @@ fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
             time: setting.time,
         };
         execute(&job).map_err(|interrupted| match interrupted {
-            Interrupted::Missing(records) => format!("record {} was not loaded", records.first().map(ToString::to_string).unwrap_or_default()),
-            Interrupted::MissingPackage(digest) => format!("package {digest} is not in the database; `lockstep verify` says more"),
+            Interrupted::Missing(records) => {
+                format!("record {} was not loaded", records.first().map(ToString::to_string).unwrap_or_default())
+            }
+            Interrupted::MissingPackage(digest) => {
+                format!("package {digest} is not in the database; `lockstep verify` says more")
+            }
             Interrupted::Broken(what) => format!("the engine failed: {what}"),
         })?
     };
@@ -143,8 +156,13 @@ fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
     let directory = (setting.directory.seq(), setting.directory.head());
     let (ending, rejected, events) = match executed.verdict {
         Verdict::Applied(effects) => {
-            let sealing =
-                Sealing { directory: &setting.directory, log: &setting.log, sequencer: &shared.name, intent: task.intent.id(), time: setting.time };
+            let sealing = Sealing {
+                directory: &setting.directory,
+                log: &setting.log,
+                sequencer: &shared.name,
+                intent: task.intent.id(),
+                time: setting.time,
+            };
             (Ending::Applied, None, seal(effects, &sealing, &mut || salts.take()))
         }
         Verdict::Rejected(rejected) => (Ending::Rejected, Some(rejected), Vec::new()),
@@ -153,7 +171,12 @@ fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
             (Ending::Expired, Some(Rejected::new(Code::Expired, message)), Vec::new())
         }
     };
-    let reasons = Reasons { rejected, judged: executed.judged, directory, salts: [salts.take(), salts.take(), salts.take(), salts.take()] };
+    let reasons = Reasons {
+        rejected,
+        judged: executed.judged,
+        directory,
+        salts: [salts.take(), salts.take(), salts.take(), salts.take()],
+    };
     let outcome = Outcome {
         network: setting.directory.network(),
         intent: task.intent.id(),
@@ -169,8 +192,19 @@ fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
 fn refused_by_database(task: &Task, states: &States) -> Executed {
     let reads = task.intent.targets().iter().map(|target| {
         let state = states.get(&target.record).and_then(Option::as_ref);
-        Read { record: target.record.clone(), seq: state.map_or(0, |state| state.seq), head: state.map(|state| state.head) }
+        Read {
+            record: target.record.clone(),
+            seq: state.map_or(0, |state| state.seq),
+            head: state.map(|state| state.head),
+        }
     });
-    let rejected = Rejected::new(Code::DatabaseRefused, "the database of the record's sequencer refuses a row; its owner sees why in the log");
-    Executed { verdict: Verdict::Rejected(rejected), judged: Judged { reads: reads.collect(), package: None }, trace: Vec::new() }
+    let rejected = Rejected::new(
+        Code::DatabaseRefused,
+        "the database of the record's sequencer refuses a row; its owner sees why in the log",
+    );
+    Executed {
+        verdict: Verdict::Rejected(rejected),
+        judged: Judged { reads: reads.collect(), package: None },
+        trace: Vec::new(),
+    }
 }

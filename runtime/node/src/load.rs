@@ -41,7 +41,8 @@ pub(crate) async fn start(database: &dyn Database) -> Result<Start, NodeError> {
     let own = own_tables_by_name();
     let table = |name: &str| own.get(name).cloned().ok_or_else(|| damaged(format!("no table {name}")));
     let head = database.head().await?.ok_or_else(|| damaged(format!("{} has no row {LOG_HEAD}", name::META)))?;
-    let (directory, packages) = (directory(database, &*table(name::DIRECTORY)?).await?, packages(database, &*table(name::CONTRACT)?).await?);
+    let (directory, packages) =
+        (directory(database, &*table(name::DIRECTORY)?).await?, packages(database, &*table(name::CONTRACT)?).await?);
     let meta = database.select(&*table(name::META)?, "key", &[Cell::Text("node".to_owned())]).await?;
     let node = meta.first().and_then(|row| row.get(1)).and_then(Cell::as_str).unwrap_or_default();
     let node = NodeName::parse(node).map_err(|error| damaged(error.to_string()))?;
@@ -53,7 +54,9 @@ async fn directory(database: &dyn Database, table: &Table) -> Result<Directory, 
     let rows = database.follow(table, "seq", None, usize::MAX).await?;
     let mut directory: Option<Directory> = None;
     for row in &rows {
-        let envelope = cell(table, row, "envelope").and_then(Cell::as_bytes).ok_or_else(|| damaged("a directory event has no envelope"))?;
+        let envelope = cell(table, row, "envelope")
+            .and_then(Cell::as_bytes)
+            .ok_or_else(|| damaged("a directory event has no envelope"))?;
         let event = DirectoryEvent::read(envelope)?;
         match &mut directory {
             None => directory = Some(Directory::found(&event)?),
@@ -73,9 +76,16 @@ async fn packages(database: &dyn Database, table: &Table) -> Result<Vec<Package>
     Ok(packages)
 }
 
-async fn ledger(database: &dyn Database, table: &Table, directory: &Directory, head: String) -> Result<Ledger, NodeError> {
-    let json = Json::parse(head.as_bytes(), &Limits::default()).map_err(|error| damaged(format!("{LOG_HEAD}: {error}")))?;
-    let log = json.get("log").and_then(Json::as_str).ok_or_else(|| damaged(format!("{LOG_HEAD} names no log")))?.to_owned();
+async fn ledger(
+    database: &dyn Database,
+    table: &Table,
+    directory: &Directory,
+    head: String,
+) -> Result<Ledger, NodeError> {
+    let json =
+        Json::parse(head.as_bytes(), &Limits::default()).map_err(|error| damaged(format!("{LOG_HEAD}: {error}")))?;
+    let log =
+        json.get("log").and_then(Json::as_str).ok_or_else(|| damaged(format!("{LOG_HEAD} names no log")))?.to_owned();
     let size = json.get("size").and_then(Json::as_u64).ok_or_else(|| damaged(format!("{LOG_HEAD} names no size")))?;
     let time = json.get("time").and_then(Json::as_str).and_then(|time| Timestamp::parse(time).ok());
     let time = time.ok_or_else(|| damaged(format!("{LOG_HEAD} names no time")))?;
@@ -86,7 +96,8 @@ async fn ledger(database: &dyn Database, table: &Table, directory: &Directory, h
         width /= 64;
     }
     let tiles = tiles(database, table, &log, &positions).await?;
-    let appender = Appender::open(size, |level, index| tiles.get(&(level, index)).cloned()).map_err(|error| damaged(error.to_string()))?;
+    let appender = Appender::open(size, |level, index| tiles.get(&(level, index)).cloned())
+        .map_err(|error| damaged(error.to_string()))?;
     let found = appender.root().to_string();
     if json.get("root").and_then(Json::as_str) != Some(found.as_str()) {
         return Err(damaged(format!("the log's tiles do not add up to the root in {LOG_HEAD}")));
@@ -95,14 +106,20 @@ async fn ledger(database: &dyn Database, table: &Table, directory: &Directory, h
 }
 
 /// The tiles of a log at these positions, at all levels.
-pub(crate) async fn tiles(database: &dyn Database, table: &Table, log: &str, positions: &BTreeSet<u64>) -> Result<BTreeMap<(u32, u64), Tile>, DatabaseError> {
+pub(crate) async fn tiles(
+    database: &dyn Database,
+    table: &Table,
+    log: &str,
+    positions: &BTreeSet<u64>,
+) -> Result<BTreeMap<(u32, u64), Tile>, DatabaseError> {
     let positions: Vec<Cell> = positions.iter().map(|position| Cell::count(*position)).collect();
     let rows = database.select(table, "position", &positions).await?;
     let mut tiles = BTreeMap::new();
     for row in rows {
         if let [Cell::Text(found), level, index, Cell::Bytes(hashes)] = row.as_slice()
             && found == log
-            && let (Some(level), Some(index)) = (level.as_count().and_then(|level| u32::try_from(level).ok()), index.as_count())
+            && let (Some(level), Some(index)) =
+                (level.as_count().and_then(|level| u32::try_from(level).ok()), index.as_count())
         {
             let (hashes, _) = hashes.as_chunks::<32>();
             let hashes = hashes.iter().map(|bytes| Digest::from_bytes(*bytes)).collect();
@@ -122,7 +139,11 @@ pub(crate) async fn root_at(database: &dyn Database, log: &str, size: u64) -> Re
 }
 
 /// What the nonces of a batch were used for before: (actor, nonce) to intent.
-pub(crate) async fn used_nonces(database: &dyn Database, table: &Table, intents: &[&VerifiedIntent]) -> Result<BTreeMap<(String, String), String>, DatabaseError> {
+pub(crate) async fn used_nonces(
+    database: &dyn Database,
+    table: &Table,
+    intents: &[&VerifiedIntent],
+) -> Result<BTreeMap<(String, String), String>, DatabaseError> {
     let nonces: Vec<Cell> = intents.iter().map(|intent| Cell::Text(intent.payload().nonce.to_string())).collect();
     let mut used = BTreeMap::new();
     for row in database.select(table, "nonce", &nonces).await? {
@@ -139,7 +160,11 @@ fn specs_named(intent: &VerifiedIntent, directory: &Directory) -> Vec<(RecordId,
         Call::Changes { spec, .. } => targets.map(|record| (record, Some(spec.to_string()))).collect(),
         Call::Method { contract, method, .. } => {
             let found = directory.judging(contract, None).and_then(|contract| contract.manifest.methods.get(method));
-            let specs = found.map(|method| method.records.as_slice()).unwrap_or_default().iter().map(|usage| Some(usage.spec.to_string()));
+            let specs = found
+                .map(|method| method.records.as_slice())
+                .unwrap_or_default()
+                .iter()
+                .map(|usage| Some(usage.spec.to_string()));
             targets.zip(specs.chain(std::iter::repeat(None))).collect()
         }
     }
@@ -170,7 +195,11 @@ pub(crate) async fn records(
     for (spec, records) in wanted {
         let Some(table) = tables.get(&spec) else { continue };
         let rows = rows_of(database, table, &records).await?;
-        anywhere.extend(records.into_iter().filter(|record| !rows.iter().any(|row| row.first().and_then(Cell::as_str) == Some(record.as_str()))));
+        anywhere.extend(
+            records
+                .into_iter()
+                .filter(|record| !rows.iter().any(|row| row.first().and_then(Cell::as_str) == Some(record.as_str()))),
+        );
         found.extend(rows.into_iter().map(|row| (table, row)));
     }
     // An id is used once whatever the spec, so what is not where it was looked for may be elsewhere.
@@ -183,12 +212,21 @@ pub(crate) async fn records(
     with_heads(database, events, found, known).await
 }
 
-async fn rows_of(database: &dyn Database, table: &Table, records: &BTreeSet<RecordId>) -> Result<Vec<Row>, DatabaseError> {
+async fn rows_of(
+    database: &dyn Database,
+    table: &Table,
+    records: &BTreeSet<RecordId>,
+) -> Result<Vec<Row>, DatabaseError> {
     let values: Vec<Cell> = records.iter().map(|record| Cell::Text(record.to_string())).collect();
     database.select(table, "record_id", &values).await
 }
 
-async fn with_heads(database: &dyn Database, events: &Table, rows: Vec<(&Table, Row)>, known: &mut States) -> Result<(), NodeError> {
+async fn with_heads(
+    database: &dyn Database,
+    events: &Table,
+    rows: Vec<(&Table, Row)>,
+    known: &mut States,
+) -> Result<(), NodeError> {
     let heads: Vec<Cell> = rows.iter().filter_map(|(table, row)| cell(table, row, "lockstep_head").cloned()).collect();
     if heads.is_empty() {
         return Ok(());

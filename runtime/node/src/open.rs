@@ -92,7 +92,9 @@ pub enum NodeError {
     #[error("the database is damaged: {0}; `lockstep verify` says more")]
     Damaged(String),
     /// The database is older than the checkpoint beside the key.
-    #[error("the database's log has {found} leaves, this node signed {signed}: an older copy was restored, or the tail was cut off")]
+    #[error(
+        "the database's log has {found} leaves, this node signed {signed}: an older copy was restored, or the tail was cut off"
+    )]
     Behind {
         /// Leaves in the database.
         found: u64,
@@ -120,7 +122,9 @@ impl NodeError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            NodeError::Database(DatabaseError::Shape { .. }) | NodeError::Directory(_) | NodeError::Damaged(_) => Code::DatabaseShape,
+            NodeError::Database(DatabaseError::Shape { .. }) | NodeError::Directory(_) | NodeError::Damaged(_) => {
+                Code::DatabaseShape
+            }
             NodeError::Database(_) | NodeError::Commit(_) => Code::DatabaseUnavailable,
             NodeError::Behind { .. } => Code::BehindCheckpoint,
             NodeError::Foreign(_) => Code::ForeignCheckpoint,
@@ -140,6 +144,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
     stopped: Mutex<Option<String>>,
+    /// Told when no more intents are to be taken.
+    pub(crate) closing: tokio::sync::Notify,
 }
 
 impl Shared {
@@ -193,10 +199,9 @@ pub async fn create(parts: &Parts, node: &NodeName, genesis: &DirectoryEvent) ->
     let directory = Directory::found(genesis)?;
     parts.database.prepare(&own_tables()).await?;
     let log = format!("{node}/1");
-    let time = parts.clock.now().max(genesis.time);
-    let ledger = Ledger::new(directory.network(), log, time);
+    let ledger = Ledger::new(directory.network(), log, genesis.time);
     let mut projection = Projection::new(&ledger, &own_tables_by_name());
-    projection.genesis(genesis, &directory, node.as_str(), time);
+    projection.genesis(genesis, &directory, node.as_str());
     let projected = projection.finish(parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
     parts.database.commit(&projected.batch).await?;
     write_checkpoint(&parts.checkpoint, &projected.note)
@@ -248,6 +253,7 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             stopped: Mutex::new(None),
+            closing: tokio::sync::Notify::new(),
             parts,
             config,
         });
@@ -311,9 +317,8 @@ impl Node {
 
     /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
     pub async fn stop(self) {
-        let Node { queue, done, .. } = self;
-        drop(queue);
-        if let Some(running) = done.lock().await.take() {
+        self.shared.closing.notify_one();
+        if let Some(running) = self.done.lock().await.take() {
             // A panic of the pipeline was reported to every waiter already.
             drop(running.await);
         }
@@ -328,7 +333,8 @@ async fn check_checkpoint(parts: &Parts, loaded: &load::Start) -> Result<(), Nod
         Err(source) => return Err(NodeError::Checkpoint { path: parts.checkpoint.clone(), source }),
     };
     let foreign = |what: String| NodeError::Foreign(what);
-    let kept = Checkpoint::verify(&note, &loaded.ledger.origin(), &parts.signer.public_key()).map_err(|error| foreign(error.to_string()))?;
+    let kept = Checkpoint::verify(&note, &loaded.ledger.origin(), &parts.signer.public_key())
+        .map_err(|error| foreign(error.to_string()))?;
     let found = loaded.ledger.appender.size();
     if kept.size > found {
         return Err(NodeError::Behind { found, signed: kept.size });

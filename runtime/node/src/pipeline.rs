@@ -108,6 +108,7 @@ impl Pipeline {
             tokio::select! {
                 biased;
                 Some(feedback) = self.feedback.recv(), if self.unanswered > 0 => self.take_feedback(feedback).await.ok()?,
+                () = self.shared.closing.notified() => self.jobs.close(),
                 job = self.jobs.recv() => match job {
                     Some(job) => return Some(self.drain(job)),
                     None if self.unanswered == 0 => return None,
@@ -123,7 +124,9 @@ impl Pipeline {
     /// Whatever waits, up to a batch; an event of the directory stands alone.
     fn drain(&mut self, first: Job) -> Vec<Job> {
         let mut jobs = vec![first];
-        while jobs.len() < self.shared.config.batch && !matches!(jobs.last(), Some(Job { work: Work::Directory { .. }, .. })) {
+        while jobs.len() < self.shared.config.batch
+            && !matches!(jobs.last(), Some(Job { work: Work::Directory { .. }, .. }))
+        {
             match self.jobs.try_recv() {
                 Ok(job) => jobs.push(job),
                 Err(_) => break,
@@ -180,7 +183,8 @@ impl Pipeline {
         let intents: Vec<&VerifiedIntent> = jobs.iter().map(|(_, task)| task.intent.as_ref()).collect();
         let events = self.own(name::EVENT)?;
         let database = self.shared.parts.database.as_ref();
-        load::records(database, &self.built.directory, &self.built.tables, &events, &intents, &mut self.built.states).await?;
+        load::records(database, &self.built.directory, &self.built.tables, &events, &intents, &mut self.built.states)
+            .await?;
         let setting = Setting {
             shared: self.shared.clone(),
             directory: self.built.directory.clone(),
@@ -222,13 +226,26 @@ impl Pipeline {
         nonces: Vec<(String, Digest)>,
         directory: Option<Arc<Directory>>,
     ) -> Result<Prepared, NodeError> {
-        let projected = projection.finish(self.shared.parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
+        let projected = projection
+            .finish(self.shared.parts.signer.as_ref())
+            .map_err(|error| NodeError::Broken(error.to_string()))?;
         self.built.ledger = projected.ledger;
-        Ok(Prepared { generation: self.built.generation, jobs, nonces, batch: projected.batch, note: projected.note, directory })
+        Ok(Prepared {
+            generation: self.built.generation,
+            jobs,
+            nonces,
+            batch: projected.batch,
+            note: projected.note,
+            directory,
+        })
     }
 
     fn own(&self, table: &str) -> Result<Arc<Table>, NodeError> {
-        self.shared.own.get(table).cloned().ok_or_else(|| NodeError::Broken(format!("no table {table} in the catalogue")))
+        self.shared
+            .own
+            .get(table)
+            .cloned()
+            .ok_or_else(|| NodeError::Broken(format!("no table {table} in the catalogue")))
     }
 
     /// Answers what was decided before, and turns away what the directory has made invalid meanwhile.
@@ -238,7 +255,8 @@ impl Pipeline {
         let mut deferred = Vec::new();
         for mut job in jobs {
             let Work::Intent { intent, submitted, directory } = &job.work else { continue };
-            let task = Task { intent: intent.clone(), submitted: *submitted, refused_by_database: job.refused_by_database };
+            let task =
+                Task { intent: intent.clone(), submitted: *submitted, refused_by_database: job.refused_by_database };
             let key = (intent.payload().actor.to_string(), intent.payload().nonce);
             if let Some(error) = self.stale(intent, directory) {
                 answer_all(job, &Err(error));
@@ -278,7 +296,9 @@ impl Pipeline {
             let payload = task.intent.payload();
             match used.get(&(payload.actor.to_string(), payload.nonce.to_string())) {
                 None => fresh.push((job, task)),
-                Some(known) if *known == task.intent.id().to_string() => answer_all(job, &Ok(Decided { intent: task.intent.id(), repeated: true })),
+                Some(known) if *known == task.intent.id().to_string() => {
+                    answer_all(job, &Ok(Decided { intent: task.intent.id(), repeated: true }))
+                }
                 Some(_) => answer_all(job, &Err(nonce_reused(&task.intent))),
             }
         }
@@ -294,7 +314,10 @@ impl Pipeline {
         let (then, now) = (checked.actors().get(actor), self.built.directory.actors().get(actor));
         match (then, now) {
             (Some(then), Some(now)) if then.key == now.key && now.revoked.is_none() => None,
-            _ => Some(SubmitError::Refused(Refusal::new(Code::RevokedActor, format!("the key of {actor} was taken away while its intent waited")))),
+            _ => Some(SubmitError::Refused(Refusal::new(
+                Code::RevokedActor,
+                format!("the key of {actor} was taken away while its intent waited"),
+            ))),
         }
     }
 
@@ -313,18 +336,25 @@ impl Pipeline {
         if let lockstep_core::directory::Body::ContractPropose { manifest } = &event.body {
             let decoded = package.as_deref().map(Package::decode);
             match decoded {
-                Some(Ok(package)) if package.digest() == manifest.digest() => match self.shared.parts.engine.check(&package) {
-                    Ok(()) => self.shared.packages.insert(package),
-                    Err(error) => return refuse(job, Code::PackageRefused, error.to_string()),
-                },
+                Some(Ok(package)) if package.digest() == manifest.digest() => {
+                    match self.shared.parts.engine.check(&package) {
+                        Ok(()) => self.shared.packages.insert(package),
+                        Err(error) => return refuse(job, Code::PackageRefused, error.to_string()),
+                    }
+                }
                 Some(Err(error)) => return refuse(job, Code::PackageRefused, error.to_string()),
-                _ => return refuse(job, Code::PackageRefused, "a proposal comes with the package that it names".to_owned()),
+                _ => {
+                    return refuse(
+                        job,
+                        Code::PackageRefused,
+                        "a proposal comes with the package that it names".to_owned(),
+                    );
+                }
             }
         }
         let directory = Arc::new(directory);
-        let time = self.shared.parts.clock.now().max(self.built.ledger.time).max(event.time);
         let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        projection.directory(event, &directory, package.as_deref(), time);
+        projection.directory(event, &directory, package.as_deref());
         let decided = Decided { intent: event.head(), repeated: false };
         match self.finish(projection, vec![(job, decided)], Vec::new(), Some(directory.clone())) {
             Ok(prepared) => {
@@ -341,7 +371,10 @@ impl Pipeline {
 
 fn nonce_reused(intent: &VerifiedIntent) -> SubmitError {
     let payload = intent.payload();
-    SubmitError::Refused(Refusal::new(Code::NonceReused, format!("{} used nonce {} for another intent", payload.actor, payload.nonce)))
+    SubmitError::Refused(Refusal::new(
+        Code::NonceReused,
+        format!("{} used nonce {} for another intent", payload.actor, payload.nonce),
+    ))
 }
 
 fn answer_all(job: Job, answer: &Result<Decided, SubmitError>) {

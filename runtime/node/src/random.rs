@@ -34,7 +34,8 @@ impl Salts {
     }
 
     pub(crate) fn take(&mut self) -> Salt {
-        let context = Context { domain: "lockstep.salt.v1", network: None, record: None, section: None, seq: Some(self.next) };
+        let context =
+            Context { domain: "lockstep.salt.v1", network: None, record: None, section: None, seq: Some(self.next) };
         self.next += 1;
         Salt::from(*commit(&self.secret, &context, &json!(null)).as_bytes())
     }

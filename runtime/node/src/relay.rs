@@ -18,7 +18,12 @@ use crate::load::cell;
 ///
 /// # Errors
 /// The database's; what brokers say is noted in the outbox.
-pub async fn relay_once(database: &dyn Database, broker: &dyn Broker, clock: &dyn Clock, limit: usize) -> Result<usize, DatabaseError> {
+pub async fn relay_once(
+    database: &dyn Database,
+    broker: &dyn Broker,
+    clock: &dyn Clock,
+    limit: usize,
+) -> Result<usize, DatabaseError> {
     let own = own_tables_by_name();
     let Some(table) = own.get(name::OUTBOX) else { return Ok(0) };
     let rows = database.undelivered(limit).await?;
@@ -36,7 +41,9 @@ pub async fn relay_once(database: &dyn Database, broker: &dyn Broker, clock: &dy
     let mut held: BTreeSet<&str> = BTreeSet::new();
     let mut deliveries = Vec::new();
     let no_answer = || Err(BrokerError::Unavailable("it gave no answer".to_owned()));
-    for ((row, message), answer) in rows.iter().zip(&messages).zip(answers.into_iter().chain(std::iter::repeat_with(no_answer))) {
+    for ((row, message), answer) in
+        rows.iter().zip(&messages).zip(answers.into_iter().chain(std::iter::repeat_with(no_answer)))
+    {
         if held.contains(message.key.as_str()) {
             continue;
         }

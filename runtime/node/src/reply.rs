@@ -42,7 +42,11 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
         .map(|read| json!({"record_id": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}))
         .collect();
     let receipt = receipt(database, table(name::LOG)?, table(name::CHECKPOINT)?, intents, row, &ended).await?;
-    let bytes = |column: &str| cell(intents, row, column).and_then(Cell::as_bytes).and_then(|bytes| Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() }).ok());
+    let bytes = |column: &str| {
+        cell(intents, row, column)
+            .and_then(Cell::as_bytes)
+            .and_then(|bytes| Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() }).ok())
+    };
     Ok(Some(json!({
         "intent_id": intent.to_string(), "status": value(intents, row, "status"), "finality": value(intents, row, "finality"),
         "code": value(intents, row, "code"), "reason": value(intents, row, "reason"), "message": value(intents, row, "message"),
@@ -54,7 +58,12 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     })))
 }
 
-async fn events_of(database: &dyn Database, events: &Table, outbox: &Table, intent: &Digest) -> Result<(Vec<Json>, Vec<Json>), DatabaseError> {
+async fn events_of(
+    database: &dyn Database,
+    events: &Table,
+    outbox: &Table,
+    intent: &Digest,
+) -> Result<(Vec<Json>, Vec<Json>), DatabaseError> {
     let rows = database.select(events, "intent_id", &[Cell::Text(intent.to_string())]).await?;
     let mut found: Vec<(u64, Json)> = Vec::new();
     let mut ids = Vec::new();
@@ -65,7 +74,9 @@ async fn events_of(database: &dyn Database, events: &Table, outbox: &Table, inte
         let spec = value(events, row, "spec");
         found.push((header.seq, json!({"event_id": header.id().to_string(), "spec": spec, "record_id": header.record.as_str(), "seq": header.seq})));
     }
-    found.sort_by(|one, other| one.1.get("record_id").and_then(Json::as_str).cmp(&other.1.get("record_id").and_then(Json::as_str)));
+    found.sort_by(|one, other| {
+        one.1.get("record_id").and_then(Json::as_str).cmp(&other.1.get("record_id").and_then(Json::as_str))
+    });
     let mut notifications = database.select(outbox, "event_id", &ids).await?;
     notifications.sort_by_key(|row| cell(outbox, row, "position").and_then(Cell::as_count));
     let notifications = notifications
@@ -75,8 +86,17 @@ async fn events_of(database: &dyn Database, events: &Table, outbox: &Table, inte
     Ok((found.into_iter().map(|(_, event)| event).collect(), notifications))
 }
 
-async fn receipt(database: &dyn Database, log: &Table, checkpoints: &Table, intents: &Table, row: &Row, ended: &Outcome) -> Result<Json, DatabaseError> {
-    let count = |column: &str| cell(intents, row, column).and_then(Cell::as_count).ok_or_else(|| shape(format!("{column} is no count")));
+async fn receipt(
+    database: &dyn Database,
+    log: &Table,
+    checkpoints: &Table,
+    intents: &Table,
+    row: &Row,
+    ended: &Outcome,
+) -> Result<Json, DatabaseError> {
+    let count = |column: &str| {
+        cell(intents, row, column).and_then(Cell::as_count).ok_or_else(|| shape(format!("{column} is no count")))
+    };
     let (index, size) = (count("log_position")?, count("checkpoint")?);
     let name = cell(intents, row, "log").and_then(Cell::as_str).unwrap_or_default();
     let path = path(database, log, name, index, size).await?;
@@ -89,7 +109,13 @@ async fn receipt(database: &dyn Database, log: &Table, checkpoints: &Table, inte
 }
 
 /// The inclusion path of a leaf: tiles are read as the path turns out to need them.
-async fn path(database: &dyn Database, table: &Table, log: &str, index: u64, size: u64) -> Result<Vec<Digest>, DatabaseError> {
+async fn path(
+    database: &dyn Database,
+    table: &Table,
+    log: &str,
+    index: u64,
+    size: u64,
+) -> Result<Vec<Digest>, DatabaseError> {
     let mut positions = BTreeSet::new();
     loop {
         let known = tiles(database, table, log, &positions).await?;

@@ -122,7 +122,9 @@ impl Node {
         while !rest.is_empty() {
             let tail = rest.split_off(share.min(rest.len()));
             let (node, chunk) = (self.clone(), std::mem::replace(&mut rest, tail));
-            tasks.push(tokio::task::spawn_blocking(move || chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>()));
+            tasks.push(tokio::task::spawn_blocking(move || {
+                chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>()
+            }));
         }
         let mut verified = Vec::new();
         for task in tasks {
@@ -139,7 +141,13 @@ impl Node {
         let directory = self.directory();
         let now = self.now();
         let limits = Limits { bytes: self.config().largest_intent, ..Limits::default() };
-        let door = Door { directory: &directory, node: self.name(), now, longest_expiry: self.config().longest_expiry, limits };
+        let door = Door {
+            directory: &directory,
+            node: self.name(),
+            now,
+            longest_expiry: self.config().longest_expiry,
+            limits,
+        };
         let intent = verify(bytes, &door)?;
         Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
     }
@@ -151,7 +159,10 @@ impl Node {
         self.queue(work).await
     }
 
-    pub(crate) async fn queue(&self, work: Work) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
+    pub(crate) async fn queue(
+        &self,
+        work: Work,
+    ) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
         let (waiter, waiting) = oneshot::channel();
         let job = Job { work, waiters: vec![waiter], refused_by_database: false };
         match self.queue_sender().send_timeout(job, self.config().queue_patience).await {
@@ -165,7 +176,12 @@ impl Node {
     ///
     /// # Errors
     /// [`SubmitError`]; an event that the directory does not take is `Refused`.
-    pub async fn change_directory(&self, event: DirectoryEvent, package: Option<Vec<u8>>, timeout: Duration) -> Result<(), SubmitError> {
+    pub async fn change_directory(
+        &self,
+        event: DirectoryEvent,
+        package: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<(), SubmitError> {
         let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),

@@ -103,9 +103,8 @@ fn is_private(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     // The link's own data: a link elsewhere is not ours. /proc/self belongs to whom this process runs as.
     let own = fs::metadata("/proc/self").ok().map(|process| process.uid());
-    fs::symlink_metadata(path).is_ok_and(|found| {
-        !found.is_symlink() && found.mode() & 0o022 == 0 && own.is_none_or(|uid| found.uid() == uid)
-    })
+    fs::symlink_metadata(path)
+        .is_ok_and(|found| !found.is_symlink() && found.mode() & 0o022 == 0 && own.is_none_or(|uid| found.uid() == uid))
 }
 
 #[cfg(unix)]

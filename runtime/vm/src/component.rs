@@ -64,7 +64,8 @@ fn world() -> Result<(Resolve, WorldId), String> {
 
 /// Says in the author's words what the encoder would say in its own.
 fn check_core(core: &[u8]) -> Result<(), ShapeError> {
-    let malformed = |error: wasmparser::BinaryReaderError| ShapeError(format!("not a core WebAssembly module: {error}"));
+    let malformed =
+        |error: wasmparser::BinaryReaderError| ShapeError(format!("not a core WebAssembly module: {error}"));
     let mut missing: Vec<&str> = CORE_EXPORTS.to_vec();
     for payload in Parser::new(0).parse_all(core) {
         match payload.map_err(malformed)? {
@@ -88,7 +89,9 @@ fn check_core(core: &[u8]) -> Result<(), ShapeError> {
                     missing.retain(|wanted| *wanted != name);
                 }
             }
-            Payload::StartSection { .. } => return Err(ShapeError("the module has a start function, which contracts may not".into())),
+            Payload::StartSection { .. } => {
+                return Err(ShapeError("the module has a start function, which contracts may not".into()));
+            }
             _ => {}
         }
     }

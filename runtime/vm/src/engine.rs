@@ -73,7 +73,13 @@ impl WasmEngine {
     ///
     /// # Errors
     /// Every way of not returning is a [`Stop`].
-    pub fn migrate(&self, package: &Package, from_version: &str, host: &mut dyn Host, limits: &Limits) -> Result<(), Stop> {
+    pub fn migrate(
+        &self,
+        package: &Package,
+        from_version: &str,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<(), Stop> {
         self.run(package, host, limits, |contract, store| {
             store.data_mut().count_input(from_version.len())?;
             contract.call_migrate(store, from_version)
@@ -116,7 +122,14 @@ impl WasmEngine {
 }
 
 impl Engine for WasmEngine {
-    fn call(&self, package: &Package, method: &str, arguments: &str, host: &mut dyn Host, limits: &Limits) -> Result<(), Stop> {
+    fn call(
+        &self,
+        package: &Package,
+        method: &str,
+        arguments: &str,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<(), Stop> {
         self.run(package, host, limits, |contract, store| {
             store.data_mut().count_input(method.len() + arguments.len())?;
             contract.call_call(store, method, arguments)
@@ -167,7 +180,8 @@ impl Tier {
         }
         inspect(&package.code, &config.bounds)?;
         let whole = join(&package.code, &package.debug);
-        let compiled = Component::from_binary(&self.engine, &whole).map_err(|error| format!("it is malformed: {error:#}"))?;
+        let compiled =
+            Component::from_binary(&self.engine, &whole).map_err(|error| format!("it is malformed: {error:#}"))?;
         if let Some(disk) = &self.disk {
             disk.store(digest, &compiled);
         }

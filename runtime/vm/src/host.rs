@@ -50,7 +50,8 @@ impl Call {
     pub(crate) unsafe fn new(host: &mut dyn Host, limits: &Limits) -> Self {
         // SAFETY: the caller promises what `Lent` asks for.
         let host = unsafe { lent::Lent::new(host) };
-        let room = Room { memory: 0, memory_limit: limits.memory_bytes, elements: 0, elements_limit: limits.table_elements };
+        let room =
+            Room { memory: 0, memory_limit: limits.memory_bytes, elements: 0, elements_limit: limits.table_elements };
         Call { host, room, limits: *limits, calls: 0, input: 0, output: 0, logged: 0, panic: None }
     }
 
@@ -130,7 +131,12 @@ impl world::Host for Call {
         Ok(context)
     }
 
-    fn read(&mut self, record: u32, section: String, pointer: String) -> wasmtime::Result<Result<Option<String>, world::Failure>> {
+    fn read(
+        &mut self,
+        record: u32,
+        section: String,
+        pointer: String,
+    ) -> wasmtime::Result<Result<Option<String>, world::Failure>> {
         self.count_call(section.len() + pointer.len())?;
         let found = answer(self.host.get().read(record, &section, &pointer))?;
         if let Ok(Some(text)) = &found {
@@ -139,7 +145,12 @@ impl world::Host for Call {
         Ok(found)
     }
 
-    fn keys(&mut self, record: u32, section: String, pointer: String) -> wasmtime::Result<Result<Vec<String>, world::Failure>> {
+    fn keys(
+        &mut self,
+        record: u32,
+        section: String,
+        pointer: String,
+    ) -> wasmtime::Result<Result<Vec<String>, world::Failure>> {
         self.count_call(section.len() + pointer.len())?;
         let found = answer(self.host.get().keys(record, &section, &pointer))?;
         if let Ok(names) = &found {
@@ -149,7 +160,12 @@ impl world::Host for Call {
         Ok(found)
     }
 
-    fn change(&mut self, record: u32, section: String, operation: world::Operation) -> wasmtime::Result<Result<(), world::Failure>> {
+    fn change(
+        &mut self,
+        record: u32,
+        section: String,
+        operation: world::Operation,
+    ) -> wasmtime::Result<Result<(), world::Failure>> {
         self.count_call(section.len() + operation_bytes(&operation))?;
         match self.operation(&operation) {
             Ok(operation) => answer(self.host.get().change(record, &section, operation)),
@@ -157,7 +173,13 @@ impl world::Host for Call {
         }
     }
 
-    fn notify(&mut self, record: u32, section: String, kind: String, data: String) -> wasmtime::Result<Result<(), world::Failure>> {
+    fn notify(
+        &mut self,
+        record: u32,
+        section: String,
+        kind: String,
+        data: String,
+    ) -> wasmtime::Result<Result<(), world::Failure>> {
         self.count_call(section.len() + kind.len() + data.len())?;
         match self.parse(&data) {
             Ok(data) => answer(self.host.get().notify(record, &section, &kind, data)),

@@ -2,7 +2,12 @@
 //!
 //! `guest/guest-1.0.0.lockstep` is what `contract build` makes of `guest/`.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by failing"
+)]
 
 mod support;
 
@@ -104,7 +109,9 @@ fn a_panic_two_calls_deep_shows_the_author_s_file_and_line() {
 
 #[test]
 fn a_panic_in_the_sdk_names_the_place_that_asked_for_it() {
-    let Err(Stop::Trap { message, .. }) = call("divides", r#"{"price":"1"}"#, &mut Recorder::default()) else { panic!("no trap") };
+    let Err(Stop::Trap { message, .. }) = call("divides", r#"{"price":"1"}"#, &mut Recorder::default()) else {
+        panic!("no trap")
+    };
     assert!(message.starts_with("panic at src/lib.rs:") && message.ends_with("divided by zero"), "{message}");
 }
 

@@ -1,6 +1,11 @@
 //! Code that means harm, or that its author never ran: every way ends the call, none the process.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by failing"
+)]
 
 mod support;
 
@@ -118,11 +123,17 @@ fn an_endless_loop_ends_at_the_limit_of_fuel() {
 
 #[test]
 fn growing_memory_or_tables_without_end_stops_the_call_and_is_never_seen() {
-    reaches("memory", end_of("", "(loop (br_if 0 (i32.ge_s (memory.grow (i32.const 8)) (i32.const 0)))) (unreachable)"));
+    reaches(
+        "memory",
+        end_of("", "(loop (br_if 0 (i32.ge_s (memory.grow (i32.const 8)) (i32.const 0)))) (unreachable)"),
+    );
     reaches("memory", end_of("", "(drop (memory.grow (i32.const 65535))) (unreachable)"));
     let table = "(table $t 1 funcref)";
     reaches("table", end_of(table, "(drop (table.grow $t (ref.null func) (i32.const 100000))) (unreachable)"));
-    reaches("table", end_of(table, "(loop (br_if 0 (i32.ge_s (table.grow $t (ref.null func) (i32.const 9)) (i32.const 0))))"));
+    reaches(
+        "table",
+        end_of(table, "(loop (br_if 0 (i32.ge_s (table.grow $t (ref.null func) (i32.const 9)) (i32.const 0))))"),
+    );
 }
 
 #[test]
@@ -194,7 +205,9 @@ fn arguments_beyond_the_input_limit_stop_the_call() {
 #[test]
 fn every_nan_has_the_same_bits() {
     // 0/0, inf-inf, sqrt(-1) and a NaN with a payload through an addition.
-    let nan = |text: &str| format!("(if (i64.ne (i64.reinterpret_f64 {text}) (i64.const 0x7ff8000000000000)) (then unreachable))");
+    let nan = |text: &str| {
+        format!("(if (i64.ne (i64.reinterpret_f64 {text}) (i64.const 0x7ff8000000000000)) (then unreachable))")
+    };
     let zero = "(f64.convert_i32_s (local.get $i))";
     let infinity = format!("(f64.div (f64.const 1) {zero})");
     let body = [

@@ -18,7 +18,8 @@ pub struct Directory(PathBuf);
 impl Directory {
     pub fn new(name: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let unique = format!("lockstep-sqlite-{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let unique =
+            format!("lockstep-sqlite-{name}-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&path).expect("the temporary directory can be written");
         Directory(path)

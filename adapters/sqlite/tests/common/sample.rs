@@ -38,7 +38,7 @@ pub fn tables() -> Vec<Table> {
 
 pub fn table(name: &str) -> Table {
     static TABLES: LazyLock<Vec<Table>> = LazyLock::new(tables);
-    TABLES.iter().cloned().find(|table| table.name == name).expect("the sample has this table")
+    TABLES.iter().find(|table| table.name == name).cloned().expect("the sample has this table")
 }
 
 pub fn text(text: &str) -> Cell {
@@ -60,7 +60,13 @@ pub fn row(table: &Table, cells: &[(&str, Cell)]) -> Row {
         Kind::Json => text("{}"),
         _ => text("x"),
     };
-    table.columns.iter().map(|column| given(&column.name).unwrap_or_else(|| if column.nullable { Cell::Null } else { filler(column.kind) })).collect()
+    table
+        .columns
+        .iter()
+        .map(|column| {
+            given(&column.name).unwrap_or_else(|| if column.nullable { Cell::Null } else { filler(column.kind) })
+        })
+        .collect()
 }
 
 pub fn batch(expected: Option<&str>, head: &str, rows: Vec<(&str, Row)>) -> Batch {
@@ -78,8 +84,36 @@ pub fn batch(expected: Option<&str>, head: &str, rows: Vec<(&str, Row)>) -> Batc
 /// An event with one change and its version row.
 pub fn version(record: &str, seq: i64, position: i64, price: &str) -> Vec<(&'static str, Row)> {
     let id = text(&format!("{record}#{seq:08}"));
-    let event = [("event_id", id.clone()), ("spec", text("house_sale")), ("record_id", text(record)), ("epoch", Cell::Integer(1)), ("seq", Cell::Integer(seq)), ("time", moment(seq)), ("actor", text("alice@acme")), ("intent_id", text(&format!("intent {position}"))), ("method", text("offer")), ("log_position", Cell::Integer(position))];
-    let change = [("event_id", id), ("position", Cell::Integer(0)), ("section", text("listing")), ("op", text("replace")), ("path", text("/asking_price")), ("value", text(&format!("\"{price}\""))), ("before", text("\"0.00\""))];
-    let projected = [("record_id", text(record)), ("seq", Cell::Integer(seq)), ("asking_price", Cell::Decimal(price.to_owned())), ("address", text("1 Main Street"))];
-    vec![("lockstep_event", row(&table("lockstep_event"), &event)), ("lockstep_change", row(&table("lockstep_change"), &change)), ("house_sale_version", row(&table("house_sale_version"), &projected))]
+    let event = [
+        ("event_id", id.clone()),
+        ("spec", text("house_sale")),
+        ("record_id", text(record)),
+        ("epoch", Cell::Integer(1)),
+        ("seq", Cell::Integer(seq)),
+        ("time", moment(seq)),
+        ("actor", text("alice@acme")),
+        ("intent_id", text(&format!("intent {position}"))),
+        ("method", text("offer")),
+        ("log_position", Cell::Integer(position)),
+    ];
+    let change = [
+        ("event_id", id),
+        ("position", Cell::Integer(0)),
+        ("section", text("listing")),
+        ("op", text("replace")),
+        ("path", text("/asking_price")),
+        ("value", text(&format!("\"{price}\""))),
+        ("before", text("\"0.00\"")),
+    ];
+    let projected = [
+        ("record_id", text(record)),
+        ("seq", Cell::Integer(seq)),
+        ("asking_price", Cell::Decimal(price.to_owned())),
+        ("address", text("1 Main Street")),
+    ];
+    vec![
+        ("lockstep_event", row(&table("lockstep_event"), &event)),
+        ("lockstep_change", row(&table("lockstep_change"), &change)),
+        ("house_sale_version", row(&table("house_sale_version"), &projected)),
+    ]
 }

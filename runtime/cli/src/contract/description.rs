@@ -47,7 +47,8 @@ impl Description {
             Some(_) => Err(wrong(format!("{name} is not a text"))),
             None => Err(wrong(format!("{name} is missing"))),
         };
-        let (name, version, language) = (take(&mut members, "name")?, take(&mut members, "version")?, take(&mut members, "language")?);
+        let (name, version, language) =
+            (take(&mut members, "name")?, take(&mut members, "version")?, take(&mut members, "language")?);
         let source = match members.contains_key("source") {
             true => dir.join(take(&mut members, "source")?),
             false => dir.to_owned(),
@@ -58,7 +59,9 @@ impl Description {
             None => Object::new(),
         };
         if let Some(unknown) = members.keys().next() {
-            return Err(wrong(format!("{unknown} is not known; there are name, version, language, source and methods")));
+            return Err(wrong(format!(
+                "{unknown} is not known; there are name, version, language, source and methods"
+            )));
         }
         Ok(Description { name, version, language, source, specs: read_specs(dir)?.into(), methods: methods.into() })
     }

@@ -69,7 +69,8 @@ pub fn new_contract(name: &str, dir: &Path) -> Result<PathBuf, NewError> {
     if folder.exists() {
         return Err(NewError::Exists(folder));
     }
-    let filled = |text: &str| text.replace("__NAME__", name.as_str()).replace("__CRATE__", &name.as_str().replace('_', "-"));
+    let filled =
+        |text: &str| text.replace("__NAME__", name.as_str()).replace("__CRATE__", &name.as_str().replace('_', "-"));
     for (path, text) in TEMPLATE {
         write(&folder.join(filled(path)), &filled(text))?;
     }

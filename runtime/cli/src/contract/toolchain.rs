@@ -43,7 +43,9 @@ impl Toolchain {
         }
         let found = without.into_iter().find(sources).ok_or_else(|| BuildError::Toolchain(NO_TOOLCHAIN.to_owned()))?;
         if found.linker().is_none() {
-            return Err(BuildError::Toolchain(format!("there is a compiler, but no linker for WebAssembly\n{NO_TOOLCHAIN}")));
+            return Err(BuildError::Toolchain(format!(
+                "there is a compiler, but no linker for WebAssembly\n{NO_TOOLCHAIN}"
+            )));
         }
         Ok(Toolchain { build_std: true, ..found })
     }
@@ -60,7 +62,8 @@ impl Toolchain {
 
     /// A linker that knows WebAssembly, for a compiler that brings none.
     fn linker(&self) -> Option<PathBuf> {
-        let on_path = std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
+        let on_path =
+            std::env::var_os("PATH").into_iter().flat_map(|path| std::env::split_paths(&path).collect::<Vec<_>>());
         on_path.map(|folder| folder.join("wasm-ld")).find(|linker| linker.is_file())
     }
 
@@ -77,8 +80,9 @@ impl Toolchain {
             cargo.arg("-Zbuild-std=std,panic_abort");
         }
         let output = run(&mut cargo, &stage.root)?;
-        let wasm = artefact(&output.stdout, &stage.root)
-            .ok_or_else(|| BuildError::Cargo("it made no module; does Cargo.toml say crate-type = [\"cdylib\"]?".into()))?;
+        let wasm = artefact(&output.stdout, &stage.root).ok_or_else(|| {
+            BuildError::Cargo("it made no module; does Cargo.toml say crate-type = [\"cdylib\"]?".into())
+        })?;
         std::fs::read(&wasm).map_err(|error| BuildError::file(&wasm, error))
     }
 
@@ -99,7 +103,9 @@ impl Toolchain {
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
             .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "true")
             .env("CARGO_PROFILE_RELEASE_INCREMENTAL", "false");
-        for ambient in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "RUSTUP_TOOLCHAIN"] {
+        for ambient in
+            ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET", "RUSTUP_TOOLCHAIN"]
+        {
             cargo.env_remove(ambient);
         }
         if self.build_std {
@@ -115,7 +121,8 @@ impl Toolchain {
     fn rustc_flags(&self, stage: &Stage) -> OsString {
         let library = self.sysroot.join("lib/rustlib/src/rust");
         // Debian's sources are elsewhere, behind a link.
-        let real_library = library.join("library").canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
+        let real_library =
+            library.join("library").canonicalize().ok().and_then(|real| real.parent().map(Path::to_owned));
         let mut folders: Vec<_> = [library].into_iter().chain(real_library).map(|folder| (folder, "rust")).collect();
         let registry = cargo_home().join("registry/src");
         folders.push((registry.clone(), "registry"));
@@ -179,7 +186,10 @@ fn resolved(metadata: &Json) -> Option<Vec<String>> {
     for node in resolve.get("nodes")?.as_array()? {
         let dependencies = node.get("deps")?.as_array()?.iter();
         let needed = dependencies.filter(|dependency| is_needed(dependency));
-        edges.insert(node.get("id")?.as_str()?, needed.filter_map(|dependency| dependency.get("pkg")?.as_str()).collect());
+        edges.insert(
+            node.get("id")?.as_str()?,
+            needed.filter_map(|dependency| dependency.get("pkg")?.as_str()).collect(),
+        );
     }
     let (mut reached, mut waiting) = (BTreeSet::new(), vec![root]);
     while let Some(id) = waiting.pop() {

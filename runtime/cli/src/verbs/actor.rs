@@ -19,7 +19,9 @@ use crate::verbs::directory::change;
 #[derive(Debug, Subcommand)]
 pub(crate) enum ActorVerb {
     /// Add an actor; without --public-key its key is made here
-    #[command(after_help = "Examples:\n  lockstep actor add bob --participant buyer --role buyer\n  lockstep actor add carol --participant inspector --role inspector --public-key 7d4e…")]
+    #[command(
+        after_help = "Examples:\n  lockstep actor add bob --participant buyer --role buyer\n  lockstep actor add carol --participant inspector --role inspector --public-key 7d4e…"
+    )]
     Add {
         /// Its name
         name: String,
@@ -65,7 +67,8 @@ pub(crate) async fn run(context: &Context, verb: ActorVerb) -> Result<Exit, CliE
             let directory = node.directory();
             let all: Vec<(&ActorId, &Actor)> = directory.actors().iter().collect();
             output.document(&all.iter().map(|(id, actor)| describe(id, actor)).collect::<Json>());
-            let rows: Vec<Vec<String>> = all.iter().map(|(id, actor)| vec![id.to_string(), roles(actor), state(actor)]).collect();
+            let rows: Vec<Vec<String>> =
+                all.iter().map(|(id, actor)| vec![id.to_string(), roles(actor), state(actor)]).collect();
             output.table(&["actor", "roles", "state"], &rows);
         }
         ActorVerb::Show { name } => show(context, node, &known(node, &name)?),
@@ -102,9 +105,20 @@ pub(crate) async fn run(context: &Context, verb: ActorVerb) -> Result<Exit, CliE
 }
 
 /// Adds an actor, its participant first where that is new.
-pub(crate) async fn add(node: &Node, signing: &Key, dir: &std::path::Path, id: &ActorId, roles: &[String], public_key: Option<&str>) -> Result<(), CliError> {
+pub(crate) async fn add(
+    node: &Node,
+    signing: &Key,
+    dir: &std::path::Path,
+    id: &ActorId,
+    roles: &[String],
+    public_key: Option<&str>,
+) -> Result<(), CliError> {
     let usage = |error: lockstep_core::names::NameError| CliError::new(Code::Usage, error.to_string());
-    let roles = roles.iter().map(|role| RoleName::parse(role).map(|role| role.to_string())).collect::<Result<BTreeSet<_>, _>>().map_err(usage)?;
+    let roles = roles
+        .iter()
+        .map(|role| RoleName::parse(role).map(|role| role.to_string()))
+        .collect::<Result<BTreeSet<_>, _>>()
+        .map_err(usage)?;
     let (key, made) = given_or_made(id, public_key)?;
     let path = actor_key_path(dir, id.as_str());
     let made = match made {
@@ -127,7 +141,9 @@ pub(crate) async fn add(node: &Node, signing: &Key, dir: &std::path::Path, id: &
 
 fn given_or_made(id: &ActorId, public_key: Option<&str>) -> Result<(PublicKey, Option<Key>), CliError> {
     match public_key {
-        Some(text) => PublicKey::parse(text).map(|key| (key, None)).map_err(|error| CliError::new(Code::WeakKey, error.to_string())),
+        Some(text) => PublicKey::parse(text)
+            .map(|key| (key, None))
+            .map_err(|error| CliError::new(Code::WeakKey, error.to_string())),
         None => Key::generate(id.as_str()).map(|key| (key.public(), Some(key))),
     }
 }
@@ -135,7 +151,8 @@ fn given_or_made(id: &ActorId, public_key: Option<&str>) -> Result<(PublicKey, O
 /// The actor by full or short name.
 pub(crate) fn known(node: &Node, name: &str) -> Result<ActorId, CliError> {
     let directory = node.directory();
-    let fitting: Vec<&ActorId> = directory.actors().keys().filter(|id| id.as_str() == name || id.name().as_str() == name).collect();
+    let fitting: Vec<&ActorId> =
+        directory.actors().keys().filter(|id| id.as_str() == name || id.name().as_str() == name).collect();
     match fitting.as_slice() {
         [only] => Ok((*only).clone()),
         [] => Err(CliError::new(Code::NotFound, format!("no actor is called {name}")).hint("lockstep actor list")),

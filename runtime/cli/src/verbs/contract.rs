@@ -9,11 +9,13 @@ use lockstep_core::json::{Json, json};
 use lockstep_core::package::Package;
 use lockstep_node::Node;
 
-use crate::context::Context;
-use lockstep_cli::contract::{BuildOptions, build};
+use crate::context::{Context, engine};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
+use crate::output::Style;
+use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
+use lockstep_cli::contract::{BuildOptions, build};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
@@ -22,6 +24,20 @@ pub(crate) enum ContractVerb {
     Build {
         /// The contract's directory [default: here]
         path: Option<PathBuf>,
+        /// The package file [default: NAME-VERSION.lockstep in the contract's directory]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Where compiled code is kept, which several contracts can share [default: target in the contract's directory]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+    },
+    /// Run a contract's scenarios against its package, in the real engine and a real database
+    Test {
+        /// The contract's directory [default: here]
+        path: Option<PathBuf>,
+        /// The package to test, where it shall not be built first
+        #[arg(long, value_name = "FILE")]
+        package: Option<PathBuf>,
     },
     /// Propose a package, approve it, and wait until it is active
     Deploy {
@@ -35,12 +51,17 @@ pub(crate) enum ContractVerb {
 pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
     let output = context.output;
     match verb {
-        ContractVerb::Build { path } => {
+        ContractVerb::Build { path, out, target_dir } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            let built = build(&dir, &BuildOptions::default()).map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
+            let built = build(&dir, &BuildOptions { out, target_dir })
+                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
+        }
+        ContractVerb::Test { path, package } => {
+            let dir = path.unwrap_or_else(|| PathBuf::from("."));
+            return test(context, &dir, package.as_deref()).await;
         }
         ContractVerb::Deploy { package } => {
             let home = context.home()?;
@@ -59,12 +80,38 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             let all = describe_all(&writer.node.directory());
             output.document(&all.iter().cloned().collect::<Json>());
             let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-            let rows: Vec<Vec<String>> = all.iter().map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect()).collect();
+            let rows: Vec<Vec<String>> = all
+                .iter()
+                .map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect())
+                .collect();
             output.table(&["contract", "version", "status", "digest"], &rows);
             writer.node.stop().await;
         }
     }
     Ok(Exit::Done)
+}
+
+async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
+    let output = context.output;
+    let package = match package {
+        Some(file) => read_package(file)?,
+        None => {
+            build(dir, &BuildOptions::default())
+                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?
+                .package
+        }
+    };
+    let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
+    output.document(&report.to_json());
+    for case in &report.cases {
+        let (style, word) = if case.ok { (Style::Good, "passed") } else { (Style::Bad, "failed") };
+        output.line(format!("{}  {}", output.styled(style, word), case.name));
+        for line in &case.diff {
+            output.line(format!("        {line}"));
+        }
+    }
+    output.line(format!("{} passed, {} failed", report.passed, report.failed));
+    Ok(if report.failed == 0 { Exit::Done } else { Exit::Found })
 }
 
 /// Reads a package file.
@@ -87,10 +134,14 @@ fn describe_one(directory: &Directory, package: &Package) -> Json {
 }
 
 fn describe_all(directory: &Directory) -> Vec<Json> {
-    let versions = directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
+    let versions = directory
+        .contracts()
+        .iter()
+        .flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
     versions
         .map(|(name, version, contract)| {
-            let approvals: Json = contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
+            let approvals: Json =
+                contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
             json!({
                 "name": name.as_str(), "version": version.to_string(), "digest": contract.manifest.digest().to_string(),
                 "status": contract.status.as_str(), "approvals": approvals

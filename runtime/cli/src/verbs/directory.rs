@@ -19,7 +19,8 @@ pub(crate) async fn change(node: &Node, key: &Key, body: Body, package: Option<V
     let directory = node.directory();
     let after = Some((directory.network(), directory.seq(), directory.head()));
     let time = node.now().max(directory.time());
-    let event = DirectoryEvent::sign(after, time, &by, body, &key.signer).map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
+    let event = DirectoryEvent::sign(after, time, &by, body, &key.signer)
+        .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
     node.change_directory(event, package, PATIENCE).await?;
     Ok(())
 }

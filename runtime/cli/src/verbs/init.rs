@@ -41,7 +41,11 @@ pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<Exit, CliEr
     }));
     context.output.line(format!("made network {} ({network_id})", args.network));
     context.output.line(format!("  node {} of {}, database {}", config.node, config.participant, home.database));
-    context.output.line(format!("  {} may add actors and deploy contracts; its key is in {}", config.actor, dir.join("keys").display()));
+    context.output.line(format!(
+        "  {} may add actors and deploy contracts; its key is in {}",
+        config.actor,
+        dir.join("keys").display()
+    ));
     context.output.note(format!("next: lockstep --dir {} contract deploy PACKAGE", dir.display()));
     Ok(Exit::Done)
 }
@@ -53,7 +57,12 @@ pub(crate) struct Made {
 }
 
 /// Makes the directory: keys, configuration, database with the genesis, checkpoint.
-pub(crate) async fn make(dir: &std::path::Path, network: &str, participant: &str, database: Option<&str>) -> Result<Made, CliError> {
+pub(crate) async fn make(
+    dir: &std::path::Path,
+    network: &str,
+    participant: &str,
+    database: Option<&str>,
+) -> Result<Made, CliError> {
     let usage = |error: lockstep_core::names::NameError| CliError::new(Code::Usage, error.to_string());
     let participant_name = ParticipantName::parse(participant).map_err(usage)?;
     let node = NodeName::parse(participant).map_err(usage)?;
@@ -72,10 +81,15 @@ pub(crate) async fn make(dir: &std::path::Path, network: &str, participant: &str
     };
     let (node_key, admin_key) = (Key::generate(participant)?, Key::generate(admin.as_str())?);
     let random = lockstep_node::random_bytes().map_err(|message| CliError::new(Code::Internal, message))?;
-    let founder = Founder { participant: participant_name, admin: (admin.clone(), admin_key.public()), node: (node.clone(), node_key.public()) };
+    let founder = Founder {
+        participant: participant_name,
+        admin: (admin.clone(), admin_key.public()),
+        node: (node.clone(), node_key.public()),
+    };
     let body = Body::Genesis { title: network.to_owned(), random: Digest::from_bytes(random), founders: vec![founder] };
     let now = lockstep_core::clock::Clock::now(&lockstep_node::SystemClock);
-    let genesis = DirectoryEvent::sign(None, now, &admin, body, &admin_key.signer).map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
+    let genesis = DirectoryEvent::sign(None, now, &admin, body, &admin_key.signer)
+        .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
     let url = match database {
         Some(url) => url.to_owned(),
         None => format!("sqlite:{}", dir.join("lockstep.db").display()),

@@ -45,7 +45,10 @@ pub(crate) fn run(context: &Context, verb: KeyVerb) -> Result<Exit, CliError> {
         KeyVerb::List => {
             let all = keys::all(&home.dir)?;
             output.document(&all.iter().map(describe).collect::<Json>());
-            output.table(&["actor", "public key"], &all.iter().map(|key| vec![key.owner.clone(), key.public().to_string()]).collect::<Vec<_>>());
+            output.table(
+                &["actor", "public key"],
+                &all.iter().map(|key| vec![key.owner.clone(), key.public().to_string()]).collect::<Vec<_>>(),
+            );
         }
         KeyVerb::Show { name } => {
             let key = find_key(&home.dir, &name)?;

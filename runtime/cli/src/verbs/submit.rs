@@ -79,7 +79,8 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
     let writer = context.writer(&home).await?;
     let node = &writer.node;
     let exit = if let Some(batch) = &args.batch {
-        let lines: Vec<Vec<u8>> = input(batch)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
+        let lines: Vec<Vec<u8>> =
+            input(batch)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
         submit_batch(context.output, node, lines, timeout).await
     } else {
         let bytes = match &args.envelope {
@@ -97,7 +98,13 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
     exit
 }
 
-async fn submit_one(output: Output, node: &Node, bytes: Vec<u8>, wait: Duration, pending_is_fine: bool) -> Result<Exit, CliError> {
+async fn submit_one(
+    output: Output,
+    node: &Node,
+    bytes: Vec<u8>,
+    wait: Duration,
+    pending_is_fine: bool,
+) -> Result<Exit, CliError> {
     let id = intent_id(&bytes);
     match node.submit(bytes, wait).await {
         Ok(decided) => {
@@ -165,11 +172,13 @@ pub(crate) fn print_outcome(output: Output, outcome: &Json) {
     if status == "applied" {
         output.line(format!("{}  {id}", output.styled(Style::Good, "applied")));
         for event in outcome.get("events").and_then(Json::as_array).unwrap_or_default() {
-            let part = |name: &str| event.get(name).map(ToString::to_string).unwrap_or_default().trim_matches('"').to_owned();
+            let part =
+                |name: &str| event.get(name).map(ToString::to_string).unwrap_or_default().trim_matches('"').to_owned();
             output.line(format!("  {} {} is now at seq {}", part("spec"), part("record_id"), part("seq")));
         }
     } else {
-        let reason = outcome.get("reason").and_then(Json::as_str).map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let reason =
+            outcome.get("reason").and_then(Json::as_str).map(|reason| format!(" ({reason})")).unwrap_or_default();
         output.line(format!("{}  {id}", output.styled(Style::Bad, &status)));
         output.line(format!("  {}{reason}: {}", text("code"), text("message")));
     }
@@ -179,7 +188,13 @@ pub(crate) fn print_outcome(output: Output, outcome: &Json) {
 }
 
 /// Signs an intent for this node.
-pub(crate) fn sign(args: &IntentArgs, directory: &Directory, home: &Home, key: &Key, now: Timestamp) -> Result<Submission, CliError> {
+pub(crate) fn sign(
+    args: &IntentArgs,
+    directory: &Directory,
+    home: &Home,
+    key: &Key,
+    now: Timestamp,
+) -> Result<Submission, CliError> {
     let usage = |message: String| CliError::new(Code::Usage, message);
     let actor = ActorId::parse(&key.owner).map_err(|error| usage(error.to_string()))?;
     let nonce = nonce(args.nonce.as_deref(), key)?;
@@ -190,11 +205,19 @@ pub(crate) fn sign(args: &IntentArgs, directory: &Directory, home: &Home, key: &
     };
     let mut targets = Vec::new();
     for (index, record) in std::iter::once(first).chain(&args.also).enumerate() {
-        let record = if record == "new" { format!("{}:{}", home.config.node, nonce.to_string().get(..26).unwrap_or_default()) } else { record.clone() };
+        let record = if record == "new" {
+            format!("{}:{}", home.config.node, nonce.to_string().get(..26).unwrap_or_default())
+        } else {
+            record.clone()
+        };
         let record = RecordId::parse(&record).map_err(|error| usage(error.to_string()))?;
         targets.push(Target { record, expect: args.expect.filter(|_| index == 0) });
     }
-    let not_before = args.not_before.as_deref().map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string()))).transpose()?;
+    let not_before = args
+        .not_before
+        .as_deref()
+        .map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string())))
+        .transpose()?;
     let draft = Draft {
         network: directory.network(),
         sequencer: NodeName::parse(&home.config.node).map_err(|error| usage(error.to_string()))?,
@@ -225,7 +248,8 @@ fn call(args: &IntentArgs) -> Result<Call, CliError> {
         let json = read_json(changes)?;
         let list = json.as_array().ok_or_else(|| usage("--changes holds a JSON array".to_owned()))?;
         let changes = list.iter().map(raw_change).collect::<Result<Vec<_>, _>>()?;
-        let spec = SpecName::parse(args.spec.as_deref().unwrap_or_default()).map_err(|error| usage(error.to_string()))?;
+        let spec =
+            SpecName::parse(args.spec.as_deref().unwrap_or_default()).map_err(|error| usage(error.to_string()))?;
         return Ok(Call::Changes { spec, changes });
     }
     let called = args.what.first().map(String::as_str).unwrap_or_default();
@@ -256,7 +280,9 @@ fn raw_change(json: &Json) -> Result<RawChange, CliError> {
 /// A random nonce; or the one that this actor's key always makes from this name.
 fn nonce(name: Option<&str>, key: &Key) -> Result<Digest, CliError> {
     match name {
-        None => lockstep_node::random_bytes().map(Digest::from_bytes).map_err(|message| CliError::new(Code::Internal, message)),
+        None => lockstep_node::random_bytes()
+            .map(Digest::from_bytes)
+            .map_err(|message| CliError::new(Code::Internal, message)),
         Some(name) => {
             let domain = Domain { domain: "lockstep.nonce.v1", network: None, record: None, section: None, seq: None };
             Ok(commit(&Salt::from(*key.secret()), &domain, &Json::from(name)))
@@ -283,7 +309,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
 pub(crate) fn input(source: &str) -> Result<Vec<u8>, CliError> {
     if source == "-" {
         let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map_err(|error| file_error(std::path::Path::new("standard input"), &error))?;
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .map_err(|error| file_error(std::path::Path::new("standard input"), &error))?;
         return Ok(bytes);
     }
     let path = std::path::Path::new(source.strip_prefix('@').unwrap_or(source));
@@ -295,7 +323,8 @@ fn read_json(source: &str) -> Result<Json, CliError> {
 }
 
 fn parse_json(bytes: &[u8], what: &str) -> Result<Json, CliError> {
-    Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() }).map_err(|error| CliError::new(Code::Usage, format!("{what}: {error}")))
+    Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() })
+        .map_err(|error| CliError::new(Code::Usage, format!("{what}: {error}")))
 }
 
 /// Relays what the commit left in the outbox, to every broker of the configuration; one that is down keeps nothing else waiting.
@@ -306,14 +335,22 @@ pub(crate) async fn relay(node: &Node, home: &Home) -> Result<(), CliError> {
         some => some.iter().map(|broker| file_broker(home, broker)).collect::<Result<_, _>>()?,
     };
     for broker in brokers {
-        while lockstep_node::relay_once(node.database(), broker.as_ref(), &lockstep_node::SystemClock, 1000).await? > 0 {}
+        while lockstep_node::relay_once(node.database(), broker.as_ref(), &lockstep_node::SystemClock, 1000).await? > 0
+        {
+        }
     }
     Ok(())
 }
 
-fn file_broker(home: &Home, broker: &crate::config::BrokerConfig) -> Result<Box<dyn lockstep_core::broker::Broker>, CliError> {
+fn file_broker(
+    home: &Home,
+    broker: &crate::config::BrokerConfig,
+) -> Result<Box<dyn lockstep_core::broker::Broker>, CliError> {
     match broker.url.strip_prefix("file:") {
         Some(file) => Ok(Box::new(lockstep_node::FileBroker::new(broker.name.clone(), home.dir.join(file)))),
-        None => Err(CliError::new(Code::Configuration, format!("broker {}: this binary has no adapter for {}; it has: file", broker.name, broker.url))),
+        None => Err(CliError::new(
+            Code::Configuration,
+            format!("broker {}: this binary has no adapter for {}; it has: file", broker.name, broker.url),
+        )),
     }
 }

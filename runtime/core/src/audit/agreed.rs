@@ -72,7 +72,9 @@ impl Agreed {
 
     /// Whether this actor's keys depend on an event that is damaged.
     pub(super) fn doubts(&self, actor: &ActorId) -> bool {
-        self.all_doubtful || self.doubtful.contains(actor) || (!self.mended.is_empty() && !self.directory.actors().contains_key(actor))
+        self.all_doubtful
+            || self.doubtful.contains(actor)
+            || (!self.mended.is_empty() && !self.directory.actors().contains_key(actor))
     }
 
     /// Takes the event at this place of the chain.
@@ -81,7 +83,13 @@ impl Agreed {
         let event = self.links.get(index)?.event.clone();
         let step = match event {
             Some(event) => match self.apply(&event) {
-                Ok(broken) => Step { proposed: matches!(event.body, Body::ContractPropose { .. }), event, broken, readable: true, package: None },
+                Ok(broken) => Step {
+                    proposed: matches!(event.body, Body::ContractPropose { .. }),
+                    event,
+                    broken,
+                    readable: true,
+                    package: None,
+                },
                 Err(error) => self.mend(seq, head, row, tables, Some(error.to_string())),
             },
             None => self.mend(seq, head, row, tables, None),
@@ -120,7 +128,8 @@ impl Agreed {
         let Some(held) = self.keys.get(actor) else { return Vec::new() };
         let nexts = held.iter().skip(1).map(Some).chain(std::iter::once(None));
         let valid = held.iter().zip(nexts).filter(|(one, next)| {
-            let replaced_before = next.is_some_and(|next| next.from_seq <= seq && submitted.is_some_and(|submitted| next.since <= submitted));
+            let replaced_before = next
+                .is_some_and(|next| next.from_seq <= seq && submitted.is_some_and(|submitted| next.since <= submitted));
             one.from_seq <= seq && !replaced_before
         });
         valid.map(|(one, _)| one.key).collect()
@@ -135,7 +144,10 @@ impl Agreed {
         let by = cell("actor").and_then(|text| ActorId::parse(text).ok());
         let mend = self.gather(seq, kind, by.as_ref(), tables);
         let touches_actor = !mend.actors.is_empty();
-        let nothing = mend.participants.is_empty() && mend.nodes.is_empty() && mend.proposed.is_empty() && mend.approved.is_empty();
+        let nothing = mend.participants.is_empty()
+            && mend.nodes.is_empty()
+            && mend.proposed.is_empty()
+            && mend.approved.is_empty();
         self.doubtful.extend(mend.actors.iter().map(|(id, _)| id.clone()));
         self.all_doubtful |= !touches_actor && (kind.starts_with("actor.") || (kind.is_empty() && nothing));
         let proposed = !mend.proposed.is_empty();
@@ -157,8 +169,12 @@ impl Agreed {
         }
         let nodes = tables.get(name::NODE);
         for row in nodes.indexes().filter(|row| nodes.count(*row, "directory_seq") == Some(seq)) {
-            let (Some(node), Some(participant)) = (nodes.text(row, "node"), nodes.text(row, "participant")) else { continue };
-            let Some(key) = nodes.text(row, "public_key").and_then(|text| PublicKey::parse(text).ok()) else { continue };
+            let (Some(node), Some(participant)) = (nodes.text(row, "node"), nodes.text(row, "participant")) else {
+                continue;
+            };
+            let Some(key) = nodes.text(row, "public_key").and_then(|text| PublicKey::parse(text).ok()) else {
+                continue;
+            };
             let incarnation = nodes.count(row, "incarnation").unwrap_or(1);
             mend.nodes.push((node.to_owned(), Node { participant: participant.to_owned(), key, incarnation, seq }));
         }
@@ -169,7 +185,12 @@ impl Agreed {
 
     /// Actors whose row bears the seq, and those that only this event can have added.
     fn gather_actors(&self, seq: u64, tables: &Tables, mend: &mut Mend) {
-        let later: Vec<&Body> = self.links.iter().filter(|link| link.seq > seq).filter_map(|link| Some(&link.event.as_ref()?.body)).collect();
+        let later: Vec<&Body> = self
+            .links
+            .iter()
+            .filter(|link| link.seq > seq)
+            .filter_map(|link| Some(&link.event.as_ref()?.body))
+            .collect();
         let actors = tables.get(name::ACTOR);
         for row in actors.indexes() {
             let Some(id) = actors.text(row, "actor").and_then(|text| ActorId::parse(text).ok()) else { continue };
@@ -178,8 +199,15 @@ impl Agreed {
             if !own && (self.directory.actors().contains_key(&id) || added_later) {
                 continue;
             }
-            let roles = actors.text(row, "roles").and_then(|text| crate::json::Json::parse(text.as_bytes(), &crate::json::Limits::default()).ok());
-            let roles: BTreeSet<String> = roles.iter().filter_map(|json| json.as_array()).flatten().filter_map(|role| role.as_str().map(str::to_owned)).collect();
+            let roles = actors
+                .text(row, "roles")
+                .and_then(|text| crate::json::Json::parse(text.as_bytes(), &crate::json::Limits::default()).ok());
+            let roles: BTreeSet<String> = roles
+                .iter()
+                .filter_map(|json| json.as_array())
+                .flatten()
+                .filter_map(|role| role.as_str().map(str::to_owned))
+                .collect();
             let rotated = later.iter().any(|body| matches!(body, Body::ActorRotate { actor, .. } if *actor == id));
             let key = actors.text(row, "public_key").and_then(|text| PublicKey::parse(text).ok()).filter(|_| !rotated);
             let Some(key) = key.or_else(|| nobodys_key(id.as_str())) else { continue };
@@ -190,7 +218,12 @@ impl Agreed {
     }
 
     fn gather_contracts(&self, seq: u64, kind: &str, by: Option<&ActorId>, tables: &Tables, mend: &mut Mend) {
-        let later: Vec<Digest> = self.links.iter().filter(|link| link.seq > seq).filter_map(|link| proposed(&link.event.as_ref()?.body)).collect();
+        let later: Vec<Digest> = self
+            .links
+            .iter()
+            .filter(|link| link.seq > seq)
+            .filter_map(|link| proposed(&link.event.as_ref()?.body))
+            .collect();
         let contracts = tables.get(name::CONTRACT);
         for row in contracts.indexes() {
             let Ok(package) = Package::decode(contracts.bytes(row, "package")) else { continue };
@@ -212,7 +245,9 @@ impl Agreed {
     fn approved_at(&self, seq: u64, manifest: &Manifest, tables: &Tables) -> bool {
         let (contracts, specs) = (tables.get(name::CONTRACT), tables.get(name::SPEC));
         let key = contract_key(&manifest.name, &manifest.version);
-        let by_contract = contracts.with_key(&key).iter().any(|row| contracts.count(*row, "directory_seq") == Some(seq) && contracts.text(*row, "status") != Some("superseded"));
+        let by_contract = contracts.with_key(&key).iter().any(|row| {
+            contracts.count(*row, "directory_seq") == Some(seq) && contracts.text(*row, "status") != Some("superseded")
+        });
         let by_spec = specs.indexes().any(|row| {
             specs.count(row, "directory_seq") == Some(seq)
                 && specs.text(row, "contract") == Some(manifest.name.as_str())
@@ -223,11 +258,20 @@ impl Agreed {
 
     /// The package that the event at `seq` proposed, as its row has it.
     fn package_of(&self, seq: u64, tables: &Tables) -> Option<PackageFound> {
-        let versions = self.directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)));
-        let (name, version, found) = versions.filter(|(_, _, found)| found.seq == seq).max_by_key(|(_, version, _)| (*version).clone())?;
+        let versions = self
+            .directory
+            .contracts()
+            .iter()
+            .flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)));
+        let (name, version, found) =
+            versions.filter(|(_, _, found)| found.seq == seq).max_by_key(|(_, version, _)| (*version).clone())?;
         let (contracts, digest) = (tables.get(name::CONTRACT), found.manifest.digest());
         let key = contract_key(name, version);
-        let row = contracts.with_key(&key).first().copied().or_else(|| contracts.indexes().find(|row| contracts.digest(*row, "digest") == Some(digest)));
+        let row = contracts
+            .with_key(&key)
+            .first()
+            .copied()
+            .or_else(|| contracts.indexes().find(|row| contracts.digest(*row, "digest") == Some(digest)));
         let bytes = row.map(|row| contracts.bytes(row, "package").to_vec()).unwrap_or_default();
         let package = match Package::decode(&bytes) {
             Ok(package) if package.digest() == digest => Ok(Arc::new(package)),
@@ -255,13 +299,30 @@ fn rows_bytes(tables: &Tables, row: Option<usize>) -> Vec<u8> {
 
 /// A point that nobody has the secret of, for an actor whose key at this moment is lost.
 fn nobodys_key(text: &str) -> Option<PublicKey> {
-    (0_u32..64).find_map(|number| PublicKey::from_bytes(Digest::of(format!("{text}#{number}").as_bytes()).as_bytes()).ok())
+    (0_u32..64)
+        .find_map(|number| PublicKey::from_bytes(Digest::of(format!("{text}#{number}").as_bytes()).as_bytes()).ok())
 }
 
 /// An event of which only its place is known; the columns that would show more are not compared.
-fn stand_in(network: Digest, seq: u64, head: Digest, time: Timestamp, by: Option<ActorId>, payload: Vec<u8>) -> DirectoryEvent {
+fn stand_in(
+    network: Digest,
+    seq: u64,
+    head: Digest,
+    time: Timestamp,
+    by: Option<ActorId>,
+    payload: Vec<u8>,
+) -> DirectoryEvent {
     let keyid = head.to_string();
-    let envelope = Envelope { payload_type: String::new(), payload, signatures: vec![EnvelopeSignature { keyid, sig: vec![0] }] };
+    let envelope =
+        Envelope { payload_type: String::new(), payload, signatures: vec![EnvelopeSignature { keyid, sig: vec![0] }] };
     let by = by.unwrap_or_else(ActorId::nobody);
-    DirectoryEvent { network: Some(network), seq, prev: None, time, body: Body::ActorRevoke { actor: by.clone() }, by, envelope }
+    DirectoryEvent {
+        network: Some(network),
+        seq,
+        prev: None,
+        time,
+        body: Body::ActorRevoke { actor: by.clone() },
+        by,
+        envelope,
+    }
 }

@@ -30,7 +30,13 @@ pub(super) fn read_events(tables: &Tables) -> Vec<Option<DirectoryEvent>> {
 }
 
 /// Puts the directory in order. `logged` are the hashes that the log's tiles hold, `told` are heads that outcomes name.
-pub(super) fn order(tables: &Tables, events: Vec<Option<DirectoryEvent>>, network: &Digest, logged: &HashSet<Digest>, told: &BTreeMap<u64, Digest>) -> Vec<Link> {
+pub(super) fn order(
+    tables: &Tables,
+    events: Vec<Option<DirectoryEvent>>,
+    network: &Digest,
+    logged: &HashSet<Digest>,
+    told: &BTreeMap<u64, Digest>,
+) -> Vec<Link> {
     let rows = tables.get(name::DIRECTORY);
     let most = rows.rows.len() as u64 + told.len() as u64 + 1;
     let (mut by_event, mut by_cell): (HashMap<u64, Vec<usize>>, HashMap<u64, usize>) = (HashMap::new(), HashMap::new());
@@ -46,7 +52,11 @@ pub(super) fn order(tables: &Tables, events: Vec<Option<DirectoryEvent>>, networ
     let unread = by_cell.iter().filter(|(_, row)| events.get(**row).is_none_or(Option::is_none)).map(|(seq, _)| *seq);
     let length = by_event.keys().copied().chain(unread).filter(|seq| *seq <= most).max().unwrap_or(0);
     let leaf_of = |seq: u64, head: &Digest| leaf_hash(&directory_leaf(network, seq, head));
-    let beyond = told.iter().filter(|(seq, head)| **seq > length && logged.contains(&leaf_of(**seq, head))).map(|(seq, _)| *seq).max();
+    let beyond = told
+        .iter()
+        .filter(|(seq, head)| **seq > length && logged.contains(&leaf_of(**seq, head)))
+        .map(|(seq, _)| *seq)
+        .max();
     let length = beyond.filter(|seq| *seq <= most).unwrap_or(length);
     let mut events: Vec<Option<DirectoryEvent>> = events;
     let mut links: Vec<Link> = Vec::new();

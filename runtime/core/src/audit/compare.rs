@@ -95,13 +95,19 @@ impl Comparison {
             if table.columns.is_empty() {
                 continue;
             }
-            let same = table.columns.len() == part.table.columns.len() && table.columns.iter().zip(&part.table.columns).all(|(a, b)| a.name == b.name);
-            let places: Vec<Option<usize>> = part.table.columns.iter().map(|column| table.position(&column.name)).collect();
+            let same = table.columns.len() == part.table.columns.len()
+                && table.columns.iter().zip(&part.table.columns).all(|(a, b)| a.name == b.name);
+            let places: Vec<Option<usize>> =
+                part.table.columns.iter().map(|column| table.position(&column.name)).collect();
             for write in &part.writes {
                 match write {
                     Write::Insert(row) | Write::Put(row) => {
                         let row = if same { row.clone() } else { widened(&table, &places, row) };
-                        let key: Key = table.key_positions().iter().map(|at| row.get(*at).cloned().unwrap_or(Cell::Null)).collect();
+                        let key: Key = table
+                            .key_positions()
+                            .iter()
+                            .map(|at| row.get(*at).cloned().unwrap_or(Cell::Null))
+                            .collect();
                         if is_final(&table) {
                             self.compare(&table, &key, &row, tables);
                         } else {
@@ -109,7 +115,9 @@ impl Comparison {
                         }
                     }
                     Write::Update { key, set } => {
-                        let Some(row) = self.expected.get_mut(&table.name).and_then(|rows| rows.get_mut(key)) else { continue };
+                        let Some(row) = self.expected.get_mut(&table.name).and_then(|rows| rows.get_mut(key)) else {
+                            continue;
+                        };
                         for (at, cell) in set {
                             if let Some(place) = places.get(*at).copied().flatten().and_then(|at| row.get_mut(at)) {
                                 *place = cell.clone();
@@ -141,27 +149,36 @@ impl Comparison {
             for row in found.indexes().filter(|row| found.seen.get(*row) == Some(&false)) {
                 let key = found.key_of(row);
                 let record = self.record_of(&found.table, found.rows.get(row).map(Vec::as_slice).unwrap_or_default());
-                let mended = is_agreed(&found.table) && found.count(row, "directory_seq").is_some_and(|seq| self.mended.contains(&seq));
-                let doubted = record.0.as_ref().is_some_and(|record| self.doubtful.contains(record)) && found.table.role != Role::Own;
+                let mended = is_agreed(&found.table)
+                    && found.count(row, "directory_seq").is_some_and(|seq| self.mended.contains(&seq));
+                let doubted = record.0.as_ref().is_some_and(|record| self.doubtful.contains(record))
+                    && found.table.role != Role::Own;
                 if !mended && !doubted {
                     extra.push((found.table.clone(), key, record));
                 }
             }
         }
         for (table, key, (record_id, seq)) in extra {
-            let message = format!("{}: no evidence knows this row; it was inserted, or its key was edited", place(&table, &key, None));
+            let message = format!(
+                "{}: no evidence knows this row; it was inserted, or its key was edited",
+                place(&table, &key, None)
+            );
             self.findings.push(finding(Code::RowExtra, &table, &key, None, record_id, seq, message));
         }
     }
 
     fn compare(&mut self, table: &Arc<Table>, key: &Key, expected: &Row, tables: &mut Tables) {
         let (record_id, seq) = self.record_of(table, expected);
-        let doubtful = table.role != Role::Own && record_id.as_ref().is_some_and(|record| self.doubtful.contains(record));
+        let doubtful =
+            table.role != Role::Own && record_id.as_ref().is_some_and(|record| self.doubtful.contains(record));
         let Some(found) = tables.get_mut(&table.name) else { return };
         let Some(row) = found.with_key(key).first().copied() else {
             if !doubtful {
                 let who = self.signer(table, expected, None);
-                let message = format!("{}: the row is missing; it was deleted, or its key was edited{who}", place(table, key, None));
+                let message = format!(
+                    "{}: the row is missing; it was deleted, or its key was edited{who}",
+                    place(table, key, None)
+                );
                 self.findings.push(finding(Code::RowMissing, table, key, None, record_id, seq, message));
             }
             return;
@@ -176,7 +193,8 @@ impl Comparison {
         let Some(holds) = found.rows.get(row) else { return };
         let mut differing = Vec::new();
         for ((column, want), got) in table.columns.iter().zip(expected).zip(holds) {
-            let hidden = column.class == Class::Operational || mask.as_ref().is_some_and(|mask| mask.hides(&column.name, column.proved_by));
+            let hidden = column.class == Class::Operational
+                || mask.as_ref().is_some_and(|mask| mask.hides(&column.name, column.proved_by));
             if want != got && !hidden && !self.excused(table, &column.name, expected, holds) {
                 differing.push((column.clone(), want.clone(), got.clone()));
             }
@@ -188,8 +206,20 @@ impl Comparison {
             };
             let who = self.signer(table, expected, Some(&column.name));
             let at = (column.kind == Kind::Json).then(|| difference(&want, &got)).flatten();
-            let at = at.map(|pointer| format!("; they first differ at {}", if pointer.is_empty() { "the whole".to_owned() } else { pointer })).unwrap_or_default();
-            let message = format!("{} holds {}, evidence says {}{at}{who}", place(table, key, Some(&column.name)), told(&got), told(&want));
+            let at = at
+                .map(|pointer| {
+                    format!(
+                        "; they first differ at {}",
+                        if pointer.is_empty() { "the whole".to_owned() } else { pointer }
+                    )
+                })
+                .unwrap_or_default();
+            let message = format!(
+                "{} holds {}, evidence says {}{at}{who}",
+                place(table, key, Some(&column.name)),
+                told(&got),
+                told(&want)
+            );
             let mut one = finding(code, table, key, Some(column.name.clone()), record_id.clone(), seq, message);
             (one.expected, one.found) = (want.show(), got.show());
             self.findings.push(one);
@@ -200,13 +230,18 @@ impl Comparison {
     fn excused(&self, table: &Table, column: &str, expected: &Row, holds: &Row) -> bool {
         if self.tree_doubtful {
             let of_tree = matches!((table.name.as_str(), column), (name::LOG, "hashes") | (name::CHECKPOINT, "root"));
-            return of_tree || (table.name == name::META && column == "value" && expected.first().and_then(Cell::as_str) == Some(crate::tables::LOG_HEAD));
+            return of_tree
+                || (table.name == name::META
+                    && column == "value"
+                    && expected.first().and_then(Cell::as_str) == Some(crate::tables::LOG_HEAD));
         }
         if !self.mended.is_empty() && is_agreed(table) {
             let seq = |row: &Row| table.position("directory_seq").and_then(|at| row.get(at)).and_then(Cell::as_count);
             return [seq(expected), seq(holds)].into_iter().flatten().any(|seq| self.mended.contains(&seq));
         }
-        table.name == name::CHANGE && column == "before" && self.record_of(table, expected).0.is_some_and(|record| self.doubtful.contains(&record))
+        table.name == name::CHANGE
+            && column == "before"
+            && self.record_of(table, expected).0.is_some_and(|record| self.doubtful.contains(&record))
     }
 
     /// The record that a row is about, and its seq.
@@ -230,25 +265,42 @@ impl Comparison {
             return format!("; {} signed this intent, it was decided at {time}", text("actor"));
         }
         if is_agreed(table) {
-            return format!("; agreed in event {} of the directory", cell("directory_seq").and_then(Cell::show).unwrap_or_default());
+            return format!(
+                "; agreed in event {} of the directory",
+                cell("directory_seq").and_then(Cell::show).unwrap_or_default()
+            );
         }
         if table.name == name::DIRECTORY && text("actor") != ActorId::nobody().as_str() {
-            return format!("; {} signed this event of the directory at {}", text("actor"), cell("time").and_then(Cell::show).unwrap_or_default());
+            return format!(
+                "; {} signed this event of the directory at {}",
+                text("actor"),
+                cell("time").and_then(Cell::show).unwrap_or_default()
+            );
         }
         let (record, seq) = self.record_of(table, expected);
         let Some(record) = record else { return String::new() };
-        let section = column.map(|column| self.sources.get(&(table.name.clone(), column.to_owned())).map_or(column, String::as_str));
-        let written = (table.role == Role::Records).then(|| self.written.get(&record).zip(section).and_then(|(sections, section)| sections.get(section))).flatten();
+        let section = column
+            .map(|column| self.sources.get(&(table.name.clone(), column.to_owned())).map_or(column, String::as_str));
+        let written = (table.role == Role::Records)
+            .then(|| self.written.get(&record).zip(section).and_then(|(sections, section)| sections.get(section)))
+            .flatten();
         let note = written.copied().or(seq).and_then(|seq| self.by_seq.get(&(record, seq)));
         note.map_or_else(String::new, |note| {
             let actor = note.actor.as_deref().unwrap_or("somebody");
-            format!("; the true value was signed by {actor} at {} (seq {}, intent {})", note.time, note.seq, note.intent)
+            format!(
+                "; the true value was signed by {actor} at {} (seq {}, intent {})",
+                note.time, note.seq, note.intent
+            )
         })
     }
 }
 
 fn is_final(table: &Table) -> bool {
-    table.role == Role::Versions || matches!(table.name.as_str(), name::DIRECTORY | name::INTENT | name::EVENT | name::CHANGE | name::OUTBOX | name::CHECKPOINT)
+    table.role == Role::Versions
+        || matches!(
+            table.name.as_str(),
+            name::DIRECTORY | name::INTENT | name::EVENT | name::CHANGE | name::OUTBOX | name::CHECKPOINT
+        )
 }
 
 fn is_agreed(table: &Table) -> bool {
@@ -271,13 +323,32 @@ fn newer(key: &Key, want: &str, got: &str) -> bool {
 }
 
 /// A finding with what all findings have.
-pub(super) fn finding(code: Code, table: &Table, key: &[Cell], column: Option<String>, record_id: Option<String>, seq: Option<u64>, message: String) -> Finding {
-    Finding { code, table: table.name.clone(), key: named_key(table, key), column, record_id, seq, expected: None, found: None, message }
+pub(super) fn finding(
+    code: Code,
+    table: &Table,
+    key: &[Cell],
+    column: Option<String>,
+    record_id: Option<String>,
+    seq: Option<u64>,
+    message: String,
+) -> Finding {
+    Finding {
+        code,
+        table: table.name.clone(),
+        key: named_key(table, key),
+        column,
+        record_id,
+        seq,
+        expected: None,
+        found: None,
+        message,
+    }
 }
 
 /// Table, key and column for people.
 pub(super) fn place(table: &Table, key: &[Cell], column: Option<&str>) -> String {
-    let key: Vec<String> = named_key(table, key).into_iter().map(|(column, cell)| format!("{column} {}", told(&cell))).collect();
+    let key: Vec<String> =
+        named_key(table, key).into_iter().map(|(column, cell)| format!("{column} {}", told(&cell))).collect();
     let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
     format!("{} at {}{column}", table.name, key.join(", "))
 }
@@ -307,7 +378,9 @@ fn descend(want: &Json, got: &Json, at: &mut String) {
     let step = match (want, got) {
         (Json::Object(want), Json::Object(got)) => {
             let keys: BTreeSet<&str> = want.keys().chain(got.keys()).collect();
-            keys.into_iter().find(|key| want.get(key) != got.get(key)).map(|key| (key.to_owned(), want.get(key), got.get(key)))
+            keys.into_iter()
+                .find(|key| want.get(key) != got.get(key))
+                .map(|key| (key.to_owned(), want.get(key), got.get(key)))
         }
         (Json::Array(want), Json::Array(got)) => {
             let index = (0..want.len().max(got.len())).find(|index| want.get(*index) != got.get(*index));

@@ -31,7 +31,14 @@ pub(super) struct Deciding<'a> {
 }
 
 impl Walk<'_> {
-    pub(super) fn intent_leaf(&mut self, projection: &mut Projection, tables: &Tables, position: u64, row: Option<usize>, hash: Digest) {
+    pub(super) fn intent_leaf(
+        &mut self,
+        projection: &mut Projection,
+        tables: &Tables,
+        position: u64,
+        row: Option<usize>,
+        hash: Digest,
+    ) {
         let outcomes = std::mem::take(&mut self.outcomes);
         let found = row.and_then(|row| outcomes.get(row));
         let trusted = found.filter(|found| found.hash == Some(hash));
@@ -39,7 +46,9 @@ impl Walk<'_> {
         let facts = trusted.and_then(|found| found.facts.as_ref());
         let problem = match (trusted, found) {
             (Some(found), _) => found.problem.clone(),
-            (None, Some(found)) => Some(found.problem.clone().unwrap_or_else(|| "its leaf is not the one in the log".to_owned())),
+            (None, Some(found)) => {
+                Some(found.problem.clone().unwrap_or_else(|| "its leaf is not the one in the log".to_owned()))
+            }
             (None, None) => None,
         };
         self.decide(projection, tables, position, row, hash, (outcome, facts, problem));
@@ -64,7 +73,13 @@ impl Walk<'_> {
             }),
             None => Inspected::default(),
         };
-        let orphan = self.lookup.orphans_at.get(&position).and_then(|ids| ids.first()).and_then(|id| self.lookup.headers.get(id)).map(|header| header.intent);
+        let orphan = self
+            .lookup
+            .orphans_at
+            .get(&position)
+            .and_then(|ids| ids.first())
+            .and_then(|id| self.lookup.headers.get(id))
+            .map(|header| header.intent);
         let payload_id = inspected.payload.as_ref().map(|(id, _)| *id);
         let told = row.and_then(|row| rows.digest(row, "intent_id"));
         let id = proven.or(payload_id).or(told).or(orphan).unwrap_or(hash);
@@ -75,14 +90,19 @@ impl Walk<'_> {
         let header_time = events.first().and_then(|event| self.lookup.headers.get(event)).map(|header| header.time);
         let time = facts.map(|facts| facts.time).or(header_time).or(time_of("decided_at")).unwrap_or(self.time);
         let (call, targets) = inspected.opened.clone().unwrap_or_else(|| {
-            let judged = outcome.into_iter().flat_map(|outcome| &outcome.reasons.judged.reads).map(|read| read.record.clone());
+            let judged =
+                outcome.into_iter().flat_map(|outcome| &outcome.reasons.judged.reads).map(|read| read.record.clone());
             let first = cell("record_id").and_then(|text| RecordId::parse(text).ok());
-            let headers = events.iter().filter_map(|event| self.lookup.headers.get(event)).map(|header| header.record.clone());
+            let headers =
+                events.iter().filter_map(|event| self.lookup.headers.get(event)).map(|header| header.record.clone());
             let mut all: Vec<RecordId> = judged.collect();
             if all.is_empty() {
                 all = headers.chain(first).collect();
             }
-            (Call::Changes { spec: SpecName::unknown(), changes: Vec::new() }, all.into_iter().map(|record| Target { record, expect: None }).collect())
+            (
+                Call::Changes { spec: SpecName::unknown(), changes: Vec::new() },
+                all.into_iter().map(|record| Target { record, expect: None }).collect(),
+            )
         });
         let payload = inspected.payload.clone().map_or_else(
             || Payload {
@@ -121,13 +141,32 @@ impl Walk<'_> {
         let whole = outcome.cloned().unwrap_or_else(|| {
             let ending = match facts {
                 Some(facts) => facts.ending,
-                None => if deciding.events.is_empty() { Ending::Rejected } else { Ending::Applied },
+                None => {
+                    if deciding.events.is_empty() {
+                        Ending::Rejected
+                    } else {
+                        Ending::Applied
+                    }
+                }
             };
             let submitted = facts.map(|facts| facts.submitted).or(time_of("submitted_at")).unwrap_or(time);
             let directory = (self.agreed.directory.seq(), self.agreed.directory.head());
             let package = sealed.first().map(|event| event.header.package);
-            let reasons = Reasons { rejected: None, judged: Judged { reads: Vec::new(), package }, directory, salts: [Salt::from(*id.as_bytes()); 4] };
-            Outcome { network: self.network, intent: id, ending, submitted, time, events: deciding.events.clone(), reasons }
+            let reasons = Reasons {
+                rejected: None,
+                judged: Judged { reads: Vec::new(), package },
+                directory,
+                salts: [Salt::from(*id.as_bytes()); 4],
+            };
+            Outcome {
+                network: self.network,
+                intent: id,
+                ending,
+                submitted,
+                time,
+                events: deciding.events.clone(),
+                reasons,
+            }
         });
         projection.outcome_at(hash, &intent, &whole, &sealed, &self.agreed.directory);
         self.time = self.time.max(time);
@@ -143,15 +182,30 @@ impl Walk<'_> {
     }
 
     /// Names what is damaged of an intent's three pieces of evidence, and what is therefore not compared.
-    fn judge_evidence(&mut self, tables: &Tables, row: Option<usize>, id: Digest, inspected: &Inspected, outcome: Option<&Outcome>, problem: Option<String>) {
+    fn judge_evidence(
+        &mut self,
+        tables: &Tables,
+        row: Option<usize>,
+        id: Digest,
+        inspected: &Inspected,
+        outcome: Option<&Outcome>,
+        problem: Option<String>,
+    ) {
         let key = vec![Cell::Text(id.to_string())];
         let doubted = inspected.payload.as_ref().is_some_and(|(_, payload)| self.agreed.doubts(&payload.actor));
         let foreign = inspected.payload.as_ref().and_then(|(_, payload)| {
-            (payload.network != self.network || payload.sequencer != self.node).then(|| format!("it is for node {} of network {}", payload.sequencer, payload.network))
+            (payload.network != self.network || payload.sequencer != self.node)
+                .then(|| format!("it is for node {} of network {}", payload.sequencer, payload.network))
         });
-        let other = outcome.filter(|outcome| outcome.network != self.network).map(|outcome| format!("it is for network {}", outcome.network));
+        let other = outcome
+            .filter(|outcome| outcome.network != self.network)
+            .map(|outcome| format!("it is for network {}", outcome.network));
         let envelope = inspected.envelope.clone().or(foreign);
-        let problems = [("envelope", envelope.filter(|_| !doubted)), ("openings", inspected.openings.clone()), ("outcome", problem.clone().or(other))];
+        let problems = [
+            ("envelope", envelope.filter(|_| !doubted)),
+            ("openings", inspected.openings.clone()),
+            ("outcome", problem.clone().or(other)),
+        ];
         for (column, problem) in problems {
             if let Some((problem, row)) = problem.zip(row) {
                 self.broken_evidence(tables, name::INTENT, row, key.clone(), column, &problem);
@@ -175,7 +229,15 @@ impl Walk<'_> {
     }
 
     /// A finding about a cell of evidence.
-    pub(super) fn broken_evidence(&mut self, tables: &Tables, table: &str, row: usize, key: Vec<Cell>, column: &str, problem: &str) {
+    pub(super) fn broken_evidence(
+        &mut self,
+        tables: &Tables,
+        table: &str,
+        row: usize,
+        key: Vec<Cell>,
+        column: &str,
+        problem: &str,
+    ) {
         let found = tables.get(table);
         let code = code_for(found.bytes(row, column));
         let cells = found.rows.get(row).map(Vec::as_slice).unwrap_or_default();
@@ -192,6 +254,14 @@ impl Walk<'_> {
         let key = [Cell::Text(intent.id().to_string())];
         let record = intent.targets().first().map(|target| target.record.to_string());
         let message = format!("{}: executed again, {message}", place(&table, &key, None));
-        self.comparison.findings.push(finding(Code::ExecutionDiffers, &table, &key, Some("outcome".to_owned()), record, None, message));
+        self.comparison.findings.push(finding(
+            Code::ExecutionDiffers,
+            &table,
+            &key,
+            Some("outcome".to_owned()),
+            record,
+            None,
+            message,
+        ));
     }
 }

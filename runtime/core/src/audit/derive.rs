@@ -88,11 +88,16 @@ impl<'a> Walk<'a> {
         let node = log.split('/').next().and_then(|node| NodeName::parse(node).ok()).unwrap_or_else(NodeName::unknown);
         let genesis = events.iter().flatten().find(|event| event.head() == network);
         let founded = genesis.and_then(|event| match &event.body {
-            Body::Genesis { founders, .. } => founders.iter().find(|founder| founder.node.0 == node).map(|founder| founder.node.1),
+            Body::Genesis { founders, .. } => {
+                founders.iter().find(|founder| founder.node.0 == node).map(|founder| founder.node.1)
+            }
             _ => None,
         });
         let nodes = tables.get(name::NODE);
-        let told = nodes.with_key(&[Cell::Text(node.to_string())]).first().and_then(|row| PublicKey::parse(nodes.text(*row, "public_key")?).ok());
+        let told = nodes
+            .with_key(&[Cell::Text(node.to_string())])
+            .first()
+            .and_then(|row| PublicKey::parse(nodes.text(*row, "public_key")?).ok());
         let key = known.node_key.or(founded).or(told);
         let outcomes = leaves::read_outcomes(tables);
         let tiled = leaves::tiled(tables, &log);
@@ -149,7 +154,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Walks the log and compares; `batch` hears of every batch as it was committed.
-    pub(super) fn run(mut self, mut tables: Tables, progress: &mut (dyn FnMut(Progress) + Send), batch: &mut (dyn FnMut(&Projected) + Send)) -> Report {
+    pub(super) fn run(
+        mut self,
+        mut tables: Tables,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        batch: &mut (dyn FnMut(&Projected) + Send),
+    ) -> Report {
         self.comparison.findings.append(&mut tables.shapes);
         self.index(&tables);
         self.check_newer(&tables);
@@ -206,9 +216,20 @@ impl<'a> Walk<'a> {
     fn report(mut self, tables: Tables, size: u64, ledger: &Ledger) -> Report {
         let mut findings = std::mem::take(&mut self.comparison.findings);
         if let Some((spec, record)) = self.known.record {
-            let whole = [Code::TreeBroken, Code::BehindCheckpoint, Code::ForeignCheckpoint, Code::NewerFormat, Code::TableShape];
-            let of_spec = |table: &str| table.starts_with("lockstep_") || table == spec || table == crate::tables::version_table_name(spec);
-            findings.retain(|finding| whole.contains(&finding.code) || (finding.record_id.as_deref() == Some(record) && of_spec(&finding.table)));
+            let whole = [
+                Code::TreeBroken,
+                Code::BehindCheckpoint,
+                Code::ForeignCheckpoint,
+                Code::NewerFormat,
+                Code::TableShape,
+            ];
+            let of_spec = |table: &str| {
+                table.starts_with("lockstep_") || table == spec || table == crate::tables::version_table_name(spec)
+            };
+            findings.retain(|finding| {
+                whole.contains(&finding.code)
+                    || (finding.record_id.as_deref() == Some(record) && of_spec(&finding.table))
+            });
         }
         let known = !self.agreed.links.is_empty();
         Report {
@@ -273,7 +294,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn leaf(&mut self, projection: &mut Projection, tables: &Tables, position: u64, source: Source, hash: Option<Digest>) {
+    fn leaf(
+        &mut self,
+        projection: &mut Projection,
+        tables: &Tables,
+        position: u64,
+        source: Source,
+        hash: Option<Digest>,
+    ) {
         if hash.is_none() {
             self.comparison.tree_doubtful = true;
         }
@@ -281,7 +309,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Directory(index) => self.directory_leaf(projection, tables, index, hash),
             Source::Intent(row) => self.intent_leaf(projection, tables, position, Some(row), hash),
-            Source::Lost if self.lookup.orphans_at.contains_key(&position) => self.intent_leaf(projection, tables, position, None, hash),
+            Source::Lost if self.lookup.orphans_at.contains_key(&position) => {
+                self.intent_leaf(projection, tables, position, None, hash)
+            }
             Source::Lost => self.lost_leaf(projection, tables, position, hash),
         }
     }
@@ -318,7 +348,15 @@ impl<'a> Walk<'a> {
                 Err(problem) if found.present => {
                     let table = tables.get(name::CONTRACT).table.clone();
                     let message = format!("{}: {problem}", place(&table, &found.key, Some("package")));
-                    self.comparison.findings.push(finding(Code::EvidenceBroken, &table, &found.key, Some("package".to_owned()), None, None, message));
+                    self.comparison.findings.push(finding(
+                        Code::EvidenceBroken,
+                        &table,
+                        &found.key,
+                        Some("package".to_owned()),
+                        None,
+                        None,
+                        message,
+                    ));
                     self.comparison.mask(name::CONTRACT, found.key, "package");
                 }
                 Err(_) => {}
@@ -344,7 +382,10 @@ impl<'a> Walk<'a> {
         if position >= self.tiled.len() as u64 + MOST_LOST {
             return;
         }
-        let message = format!("{}: the row whose leaf stands at position {position} of the log is missing; it was deleted", table.name);
+        let message = format!(
+            "{}: the row whose leaf stands at position {position} of the log is missing; it was deleted",
+            table.name
+        );
         let mut missing = finding(Code::RowMissing, &table, &[], None, None, None, message);
         missing.key = vec![key];
         self.comparison.findings.push(missing);
@@ -370,7 +411,8 @@ impl<'a> Walk<'a> {
             },
         );
         let message = format!("{}: {problem}", place(&found.table, &key, Some("note")));
-        let mut broken = finding(Code::EvidenceBroken, &found.table, &key, Some("note".to_owned()), None, None, message);
+        let mut broken =
+            finding(Code::EvidenceBroken, &found.table, &key, Some("note".to_owned()), None, None, message);
         broken.found = found.cell(row, "note").show();
         self.comparison.findings.push(broken);
         found.text(row, "note").unwrap_or_default().to_owned()
@@ -379,7 +421,10 @@ impl<'a> Walk<'a> {
     fn report_tree(&mut self, size: u64, tables: &Tables) {
         let table = tables.get(name::CHECKPOINT).table.clone();
         let key = [Cell::Text(self.log.clone()), Cell::count(size)];
-        let message = format!("the leaves of log {} do not add up to the head that was signed at size {size}; leaves are missing or altered", self.log);
+        let message = format!(
+            "the leaves of log {} do not add up to the head that was signed at size {size}; leaves are missing or altered",
+            self.log
+        );
         self.comparison.findings.push(finding(Code::TreeBroken, &table, &key, None, None, None, message));
         self.comparison.tree_doubtful = true;
     }
@@ -392,7 +437,10 @@ impl<'a> Walk<'a> {
         let size = hashes.len() as u64;
         let (code, at, message) = match own {
             Some(Ok(known)) if known.size > size => {
-                let message = format!("the checkpoint beside the key covers {} leaves, this database has {size}: it is an older copy, or its tail was cut off", known.size);
+                let message = format!(
+                    "the checkpoint beside the key covers {} leaves, this database has {size}: it is an older copy, or its tail was cut off",
+                    known.size
+                );
                 (Code::BehindCheckpoint, known.size, message)
             }
             Some(Ok(known)) => {
@@ -400,10 +448,23 @@ impl<'a> Walk<'a> {
                 if root == known.root || self.comparison.tree_doubtful {
                     return;
                 }
-                (Code::ForeignCheckpoint, known.size, format!("the checkpoint beside the key has another root at size {}: this is not the log that the node signed", known.size))
+                (
+                    Code::ForeignCheckpoint,
+                    known.size,
+                    format!(
+                        "the checkpoint beside the key has another root at size {}: this is not the log that the node signed",
+                        known.size
+                    ),
+                )
             }
-            Some(Err(error)) => (Code::ForeignCheckpoint, size, format!("the checkpoint beside the key is not of this log: {error}")),
-            None => (Code::ForeignCheckpoint, size, "the checkpoint beside the key cannot be checked: nobody knows the key of the node".to_owned()),
+            Some(Err(error)) => {
+                (Code::ForeignCheckpoint, size, format!("the checkpoint beside the key is not of this log: {error}"))
+            }
+            None => (
+                Code::ForeignCheckpoint,
+                size,
+                "the checkpoint beside the key cannot be checked: nobody knows the key of the node".to_owned(),
+            ),
         };
         let key = [Cell::Text(self.log.clone()), Cell::count(at)];
         self.comparison.findings.push(finding(code, &table, &key, None, None, None, message));
@@ -414,13 +475,22 @@ impl<'a> Walk<'a> {
         let directory = tables.get(name::DIRECTORY);
         if directory.rows.is_empty() && self.comparison.findings.is_empty() {
             let message = "the directory is empty: this is no network's database, or all of it was deleted";
-            self.comparison.findings.push(finding(Code::RowMissing, &directory.table, &[Cell::count(1)], None, None, None, message.to_owned()));
+            self.comparison.findings.push(finding(
+                Code::RowMissing,
+                &directory.table,
+                &[Cell::count(1)],
+                None,
+                None,
+                None,
+                message.to_owned(),
+            ));
         }
     }
 
     /// Notes where the sections of a record were written last.
     pub(super) fn note_sections(&mut self, state: &RecordState, record: &RecordId) {
-        let mut written: BTreeMap<String, u64> = state.sections.iter().map(|(name, section)| (name.clone(), section.seq)).collect();
+        let mut written: BTreeMap<String, u64> =
+            state.sections.iter().map(|(name, section)| (name.clone(), section.seq)).collect();
         written.entry(PARTIES.to_owned()).or_insert(1);
         self.comparison.written.insert(record.to_string(), written);
     }
@@ -437,9 +507,11 @@ fn root_at(hashes: &[Option<Digest>], size: u64) -> Digest {
 pub(super) fn code_for(stored: &[u8]) -> Code {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let Ok(json) = Json::parse(stored, &limits) else { return Code::EvidenceBroken };
-    let payload = json.get("payload").and_then(Json::as_str).and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+    let payload =
+        json.get("payload").and_then(Json::as_str).and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
     let payload = payload.and_then(|bytes| Json::parse(&bytes, &limits).ok());
     let leaf = json.get("leaf");
-    let formats = [Some(&json), leaf, payload.as_ref()].into_iter().flatten().filter_map(|json| json.get("format")?.as_u64());
+    let formats =
+        [Some(&json), leaf, payload.as_ref()].into_iter().flatten().filter_map(|json| json.get("format")?.as_u64());
     if formats.max().is_some_and(|format| format > FORMAT) { Code::NewerFormat } else { Code::EvidenceBroken }
 }

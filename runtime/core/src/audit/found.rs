@@ -98,19 +98,44 @@ pub(super) struct Tables {
 
 impl Tables {
     /// Reads Lockstep's own tables.
-    pub(super) async fn read_own(snapshot: &mut dyn Snapshot, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Self, DatabaseError> {
-        let nothing = Arc::new(Table { name: String::new(), columns: Vec::new(), key: Vec::new(), indexes: Vec::new(), role: crate::tables::Role::Own, comment: String::new() });
-        let mut tables = Tables { tables: BTreeMap::new(), counts: Counts::new(), shapes: Vec::new(), none: Found::new(nothing, Vec::new()) };
+    pub(super) async fn read_own(
+        snapshot: &mut dyn Snapshot,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Self, DatabaseError> {
+        let nothing = Arc::new(Table {
+            name: String::new(),
+            columns: Vec::new(),
+            key: Vec::new(),
+            indexes: Vec::new(),
+            role: crate::tables::Role::Own,
+            comment: String::new(),
+        });
+        let mut tables = Tables {
+            tables: BTreeMap::new(),
+            counts: Counts::new(),
+            shapes: Vec::new(),
+            none: Found::new(nothing, Vec::new()),
+        };
         tables.read(snapshot, own_tables(), progress).await?;
         Ok(tables)
     }
 
     /// Reads the tables of records.
-    pub(super) async fn read_records(&mut self, snapshot: &mut dyn Snapshot, wanted: &[Table], progress: &mut (dyn FnMut(Progress) + Send)) -> Result<(), DatabaseError> {
+    pub(super) async fn read_records(
+        &mut self,
+        snapshot: &mut dyn Snapshot,
+        wanted: &[Table],
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DatabaseError> {
         self.read(snapshot, wanted.to_vec(), progress).await
     }
 
-    async fn read(&mut self, snapshot: &mut dyn Snapshot, wanted: Vec<Table>, progress: &mut (dyn FnMut(Progress) + Send)) -> Result<(), DatabaseError> {
+    async fn read(
+        &mut self,
+        snapshot: &mut dyn Snapshot,
+        wanted: Vec<Table>,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), DatabaseError> {
         for table in wanted {
             match all_rows(snapshot, &table).await {
                 Ok(rows) => {

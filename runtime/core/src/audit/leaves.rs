@@ -49,7 +49,9 @@ pub(super) fn tiled(tables: &Tables, log: &str) -> BTreeMap<u64, Digest> {
         if tiles.count(row, "level") != Some(0) || tiles.text(row, "log") != Some(log) {
             continue;
         }
-        let Some(first) = tiles.count(row, "position").and_then(|index| index.checked_mul(TILE_WIDTH)) else { continue };
+        let Some(first) = tiles.count(row, "position").and_then(|index| index.checked_mul(TILE_WIDTH)) else {
+            continue;
+        };
         for (offset, hash) in (0..TILE_WIDTH).zip(tiles.bytes(row, "hashes").chunks_exact(32)) {
             if let Ok(bytes) = <[u8; 32]>::try_from(hash) {
                 hashes.insert(first.saturating_add(offset), Digest::from_bytes(bytes));
@@ -88,7 +90,14 @@ pub(super) fn reach(tables: &Tables, tiled: &BTreeMap<u64, Digest>, links: &[Lin
 }
 
 /// Settles the order of `size` leaves.
-pub(super) fn settle(tables: &Tables, size: u64, links: &[Link], outcomes: &[OutcomeFound], tiled: &BTreeMap<u64, Digest>, signed: &BTreeMap<u64, Signed>) -> Leaves {
+pub(super) fn settle(
+    tables: &Tables,
+    size: u64,
+    links: &[Link],
+    outcomes: &[OutcomeFound],
+    tiled: &BTreeMap<u64, Digest>,
+    signed: &BTreeMap<u64, Signed>,
+) -> Leaves {
     let (intents, directory) = (tables.get(name::INTENT), tables.get(name::DIRECTORY));
     let mut claims: HashMap<u64, Vec<(Digest, Source)>> = HashMap::new();
     let mut of_hash: HashMap<Digest, Vec<(Option<u64>, Source)>> = HashMap::new();
@@ -129,7 +138,9 @@ fn choose(candidates: &[Vec<Digest>], signed: &BTreeMap<u64, Signed>) -> (Vec<Op
         let (start, end) = (chosen.len(), usize::try_from(*size).unwrap_or(usize::MAX));
         let Some(segment) = candidates.get(start..end) else { break };
         let complete = segment.iter().all(|all| !all.is_empty());
-        let fits = (complete && broken.is_none()).then(|| tries(segment).find_map(|pick| attempt(&appender, segment, &pick, &head.root))).flatten();
+        let fits = (complete && broken.is_none())
+            .then(|| tries(segment).find_map(|pick| attempt(&appender, segment, &pick, &head.root)))
+            .flatten();
         match fits {
             Some((next, picked)) => {
                 appender = next;
@@ -165,7 +176,12 @@ fn tries(segment: &[Vec<Digest>]) -> impl Iterator<Item = Vec<usize>> {
     std::iter::once(first).chain(disputed.then_some(rows)).chain(mixed)
 }
 
-fn attempt(appender: &Appender, segment: &[Vec<Digest>], pick: &[usize], root: &Digest) -> Option<(Appender, Vec<Digest>)> {
+fn attempt(
+    appender: &Appender,
+    segment: &[Vec<Digest>],
+    pick: &[usize],
+    root: &Digest,
+) -> Option<(Appender, Vec<Digest>)> {
     let picked: Vec<Digest> = segment.iter().zip(pick).map(|(all, at)| all.get(*at).copied()).collect::<Option<_>>()?;
     let mut next = appender.clone();
     picked.iter().for_each(|hash| next.append(*hash));
@@ -174,7 +190,13 @@ fn attempt(appender: &Appender, segment: &[Vec<Digest>], pick: &[usize], root: &
 }
 
 /// Finds the evidence of each leaf: by its hash, else by the position that its row names.
-fn assign(hashes: &[Option<Digest>], of_hash: &HashMap<Digest, Vec<(Option<u64>, Source)>>, tables: &Tables, links: &[Link], outcomes: &[OutcomeFound]) -> Vec<Source> {
+fn assign(
+    hashes: &[Option<Digest>],
+    of_hash: &HashMap<Digest, Vec<(Option<u64>, Source)>>,
+    tables: &Tables,
+    links: &[Link],
+    outcomes: &[OutcomeFound],
+) -> Vec<Source> {
     let mut sources = vec![Source::Lost; hashes.len()];
     let mut used_links = vec![false; links.len()];
     let mut used_rows = vec![false; outcomes.len()];
@@ -188,7 +210,10 @@ fn assign(hashes: &[Option<Digest>], of_hash: &HashMap<Digest, Vec<(Option<u64>,
         let intents = tables.get(name::INTENT);
         let rank = |(at, source): &&(Option<u64>, Source)| {
             let own_id = match source {
-                Source::Intent(row) => outcomes.get(*row).and_then(|found| found.facts.as_ref()).map(|facts| facts.intent) == intents.digest(*row, "intent_id"),
+                Source::Intent(row) => {
+                    outcomes.get(*row).and_then(|found| found.facts.as_ref()).map(|facts| facts.intent)
+                        == intents.digest(*row, "intent_id")
+                }
                 _ => true,
             };
             (own_id, *at == Some(position))
@@ -201,7 +226,8 @@ fn assign(hashes: &[Option<Digest>], of_hash: &HashMap<Digest, Vec<(Option<u64>,
     }
     let (intents, directory) = (tables.get(name::INTENT), tables.get(name::DIRECTORY));
     let left_links = links.iter().enumerate().filter(|(index, _)| used_links.get(*index) == Some(&false));
-    let by_link = left_links.filter_map(|(index, link)| Some((directory.count(link.row?, "log_position")?, Source::Directory(index))));
+    let by_link = left_links
+        .filter_map(|(index, link)| Some((directory.count(link.row?, "log_position")?, Source::Directory(index))));
     let left_rows = intents.indexes().filter(|row| used_rows.get(*row) == Some(&false));
     let by_row = left_rows.filter_map(|row| Some((intents.count(row, "log_position")?, Source::Intent(row))));
     for (position, found) in by_link.chain(by_row).collect::<Vec<_>>() {

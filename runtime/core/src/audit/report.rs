@@ -48,7 +48,8 @@ impl Finding {
 
 fn cell_to_json(cell: &Cell) -> Json {
     match cell {
-        Cell::Integer(number) => Json::parse(number.to_string().as_bytes(), &crate::json::Limits::default()).unwrap_or_else(|_| Json::from(number.to_string())),
+        Cell::Integer(number) => Json::parse(number.to_string().as_bytes(), &crate::json::Limits::default())
+            .unwrap_or_else(|_| Json::from(number.to_string())),
         other => Json::from(other.show()),
     }
 }

@@ -77,7 +77,12 @@ pub(super) struct Signed {
 }
 
 /// Every signed head, by size. Of two rows with one note, the one whose size it is has it.
-pub(super) fn signed_heads(tables: &Tables, network: &Digest, log: &str, key: Option<&PublicKey>) -> BTreeMap<u64, Signed> {
+pub(super) fn signed_heads(
+    tables: &Tables,
+    network: &Digest,
+    log: &str,
+    key: Option<&PublicKey>,
+) -> BTreeMap<u64, Signed> {
     let (notes, origin) = (tables.get(name::CHECKPOINT), origin(network, log));
     let mut heads: BTreeMap<u64, Signed> = BTreeMap::new();
     let Some(key) = key else { return heads };

@@ -9,27 +9,16 @@ use sha2::Digest as _;
 /// Reads exactly `N` bytes of lower-case hexadecimal.
 ///
 /// Upper case is refused: what is signed or compared as text has one spelling.
-pub(crate) fn parse_hex<const N: usize>(
-    what: &'static str,
-    text: &str,
-) -> Result<[u8; N], HexError> {
-    let bad = text
-        .bytes()
-        .position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+pub(crate) fn parse_hex<const N: usize>(what: &'static str, text: &str) -> Result<[u8; N], HexError> {
+    let bad = text.bytes().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if let Some(at) = bad {
         return Err(HexError::Character { what, at });
     }
-    let wrong_length = HexError::Length {
-        what,
-        expected: N * 2,
-        found: text.len(),
-    };
+    let wrong_length = HexError::Length { what, expected: N * 2, found: text.len() };
     if text.len() != N * 2 {
         return Err(wrong_length);
     }
-    let bytes = HEXLOWER
-        .decode(text.as_bytes())
-        .map_err(|_| wrong_length.clone())?;
+    let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_| wrong_length.clone())?;
     bytes.try_into().map_err(|_| wrong_length)
 }
 
@@ -67,15 +56,8 @@ pub enum HexError {
 }
 
 /// Takes exactly `N` bytes.
-pub(crate) fn exactly<const N: usize>(
-    what: &'static str,
-    bytes: &[u8],
-) -> Result<[u8; N], HexError> {
-    bytes.try_into().map_err(|_| HexError::Bytes {
-        what,
-        expected: N,
-        found: bytes.len(),
-    })
+pub(crate) fn exactly<const N: usize>(what: &'static str, bytes: &[u8]) -> Result<[u8; N], HexError> {
+    bytes.try_into().map_err(|_| HexError::Bytes { what, expected: N, found: bytes.len() })
 }
 
 /// A SHA-256 digest (FIPS 180-4), also the value of a commitment and the name of an event.
@@ -208,10 +190,7 @@ mod tests {
             assert!(Digest::parse(text).is_err(), "{text:?}");
             assert!(Salt::parse(text).is_err(), "{text:?}");
         }
-        assert_eq!(
-            Digest::parse("ba78").unwrap_err().to_string(),
-            "a digest has 64 hexadecimal digits, not 4"
-        );
+        assert_eq!(Digest::parse("ba78").unwrap_err().to_string(), "a digest has 64 hexadecimal digits, not 4");
     }
 
     #[test]

@@ -59,28 +59,15 @@ pub enum EnvelopeError {
 
 /// What is signed: DSSE's pre-authentication encoding of type and payload.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut bytes = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);
     bytes
 }
 
 impl Envelope {
     /// Puts a payload into an envelope and signs it.
-    pub fn sign(
-        payload_type: &str,
-        payload: Vec<u8>,
-        signer: &dyn Signer,
-    ) -> Result<Envelope, SignerError> {
-        let mut envelope = Envelope {
-            payload_type: payload_type.to_owned(),
-            payload,
-            signatures: Vec::new(),
-        };
+    pub fn sign(payload_type: &str, payload: Vec<u8>, signer: &dyn Signer) -> Result<Envelope, SignerError> {
+        let mut envelope = Envelope { payload_type: payload_type.to_owned(), payload, signatures: Vec::new() };
         envelope.add_signature(signer)?;
         Ok(envelope)
     }
@@ -103,32 +90,20 @@ impl Envelope {
     #[must_use]
     pub fn verified_by(&self, key: &PublicKey) -> bool {
         let keyid = key.to_string();
-        let mut claims = self
-            .signatures
-            .iter()
-            .filter(|signature| signature.keyid == keyid);
-        claims.any(|claim| {
-            Signature::from_bytes(&claim.sig)
-                .is_ok_and(|signature| key.verify(&self.pae(), &signature))
-        })
+        let mut claims = self.signatures.iter().filter(|signature| signature.keyid == keyid);
+        claims.any(|claim| Signature::from_bytes(&claim.sig).is_ok_and(|signature| key.verify(&self.pae(), &signature)))
     }
 
     /// The envelope as JSON, with standard base64.
     pub fn to_json(&self) -> Json {
         let signature = |signature: &EnvelopeSignature| {
-            let members = [
-                ("keyid", Json::from(&signature.keyid)),
-                ("sig", BASE64.encode(&signature.sig).into()),
-            ];
+            let members = [("keyid", Json::from(&signature.keyid)), ("sig", BASE64.encode(&signature.sig).into())];
             Json::Object(Object::from_iter(members))
         };
         Json::Object(Object::from_iter([
             ("payload", Json::from(BASE64.encode(&self.payload))),
             ("payloadType", Json::from(&self.payload_type)),
-            (
-                "signatures",
-                self.signatures.iter().map(signature).collect(),
-            ),
+            ("signatures", self.signatures.iter().map(signature).collect()),
         ]))
     }
 
@@ -140,29 +115,14 @@ impl Envelope {
         let listed = fields.array("signatures")?;
         fields.finish()?;
         if listed.is_empty() {
-            return Err(EnvelopeError::Empty {
-                member: "signatures".to_owned(),
-            });
+            return Err(EnvelopeError::Empty { member: "signatures".to_owned() });
         }
-        let signatures = listed
-            .iter()
-            .enumerate()
-            .map(signature_from_json)
-            .collect::<Result<Vec<_>, _>>()?;
+        let signatures = listed.iter().enumerate().map(signature_from_json).collect::<Result<Vec<_>, _>>()?;
         let mut keys = BTreeSet::new();
-        if let Some(twice) = signatures
-            .iter()
-            .find(|signature| !keys.insert(&signature.keyid))
-        {
-            return Err(EnvelopeError::SignedTwice {
-                keyid: twice.keyid.clone(),
-            });
+        if let Some(twice) = signatures.iter().find(|signature| !keys.insert(&signature.keyid)) {
+            return Err(EnvelopeError::SignedTwice { keyid: twice.keyid.clone() });
         }
-        Ok(Envelope {
-            payload_type,
-            payload,
-            signatures,
-        })
+        Ok(Envelope { payload_type, payload, signatures })
     }
 }
 
@@ -177,19 +137,9 @@ fn signature_from_json((at, value): (usize, &Json)) -> Result<EnvelopeSignature,
 }
 
 fn filled<'a>(member: &str, text: &'a str) -> Result<&'a str, EnvelopeError> {
-    if text.is_empty() {
-        Err(EnvelopeError::Empty {
-            member: member.to_owned(),
-        })
-    } else {
-        Ok(text)
-    }
+    if text.is_empty() { Err(EnvelopeError::Empty { member: member.to_owned() }) } else { Ok(text) }
 }
 
 fn base64(member: &str, text: &str) -> Result<Vec<u8>, EnvelopeError> {
-    BASE64
-        .decode(text.as_bytes())
-        .map_err(|_| EnvelopeError::Base64 {
-            member: member.to_owned(),
-        })
+    BASE64.decode(text.as_bytes()).map_err(|_| EnvelopeError::Base64 { member: member.to_owned() })
 }

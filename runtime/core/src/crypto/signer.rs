@@ -56,9 +56,7 @@ pub struct LocalSigner {
 impl LocalSigner {
     /// Takes the 32-byte seed of RFC 8032, section 5.1.5; any 32 random bytes are one.
     pub fn from_secret(secret: [u8; 32]) -> LocalSigner {
-        LocalSigner {
-            key: SigningKey::from_bytes(&secret),
-        }
+        LocalSigner { key: SigningKey::from_bytes(&secret) }
     }
 }
 
@@ -85,9 +83,7 @@ pub enum KeyError {
     #[error(transparent)]
     Form(#[from] HexError),
     /// Not the encoding of a point of the curve.
-    #[error(
-        "the public key is not a point of the curve: it was damaged or belongs to another algorithm"
-    )]
+    #[error("the public key is not a point of the curve: it was damaged or belongs to another algorithm")]
     NotAPoint,
     /// A second spelling of a point, so that one key could be registered as two.
     #[error("the public key is not canonically encoded (RFC 8032, section 5.1.3)")]

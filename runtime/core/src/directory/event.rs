@@ -136,7 +136,9 @@ impl Body {
                 key: fields.parsed("public_key", PublicKey::parse)?,
             },
             "actor.revoke" => Body::ActorRevoke { actor: fields.parsed("actor", ActorId::parse)? },
-            "contract.propose" => Body::ContractPropose { manifest: Box::new(Manifest::parse(fields.need("manifest")?)?) },
+            "contract.propose" => {
+                Body::ContractPropose { manifest: Box::new(Manifest::parse(fields.need("manifest")?)?) }
+            }
             "contract.approve" => Body::ContractApprove { package: fields.parsed("package", Digest::parse)? },
             other => return Err(DirectoryError::Invalid(format!("event kind {other} is not known to this version"))),
         };
@@ -219,14 +221,19 @@ impl DirectoryEvent {
         let document = Json::parse_canonical(stored, &limits)?;
         let envelope = Envelope::from_json(&document)?;
         if envelope.payload_type != DIRECTORY_TYPE {
-            return Err(DirectoryError::Invalid(format!("payload type {} is not a directory event's", envelope.payload_type)));
+            return Err(DirectoryError::Invalid(format!(
+                "payload type {} is not a directory event's",
+                envelope.payload_type
+            )));
         }
         let payload = Json::parse_canonical(&envelope.payload, &limits)?;
         let mut fields = Fields::of(&payload, "directory event")?;
         let format = fields.count("format")?;
         let algorithms = fields.text("algorithms")?;
         if format != FORMAT || algorithms != ALGORITHMS {
-            return Err(DirectoryError::Invalid(format!("format {format} with {algorithms} is not known to this version")));
+            return Err(DirectoryError::Invalid(format!(
+                "format {format} with {algorithms} is not known to this version"
+            )));
         }
         let network = fields.nullable_parsed("network", Digest::parse)?;
         let seq = fields.count("seq")?;

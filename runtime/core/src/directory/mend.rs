@@ -50,14 +50,16 @@ impl Directory {
         for manifest in mend.proposed {
             let (name, version) = (manifest.name.clone(), manifest.version.clone());
             self.packages.insert(manifest.digest(), (name.clone(), version.clone()));
-            let proposed = Contract { manifest: Arc::new(manifest), status: Status::Proposed, approvals: BTreeSet::new(), seq };
+            let proposed =
+                Contract { manifest: Arc::new(manifest), status: Status::Proposed, approvals: BTreeSet::new(), seq };
             self.contracts.entry(name).or_default().entry(version).or_insert(proposed);
         }
         for (participant, name, version) in mend.approved {
             let voters = self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name.clone());
             let approving: Vec<String> = participant.map_or_else(|| voters.collect(), |one| vec![one]);
             for participant in approving {
-                let status = self.contracts.get(&name).and_then(|versions| versions.get(&version)).map(|found| found.status);
+                let status =
+                    self.contracts.get(&name).and_then(|versions| versions.get(&version)).map(|found| found.status);
                 if status == Some(Status::Proposed) {
                     // What cannot be approved is not there either; the rows that depend on it are then not compared.
                     self.approve(&participant, seq, &name, &version).unwrap_or_default();

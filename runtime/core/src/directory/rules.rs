@@ -146,16 +146,22 @@ impl Directory {
     /// The actor, where it may speak for its participant now.
     fn admin(&self, actor: &ActorId) -> Result<&Actor, DirectoryError> {
         let found = self.actors.get(actor).filter(|found| found.revoked.is_none());
-        let found = found.ok_or_else(|| DirectoryError::Right(format!("{actor} is no active actor of this network")))?;
+        let found =
+            found.ok_or_else(|| DirectoryError::Right(format!("{actor} is no active actor of this network")))?;
         if !found.roles.contains(ADMIN) {
-            return Err(DirectoryError::Right(format!("{actor} has not the role {ADMIN}, which speaks for a participant")));
+            return Err(DirectoryError::Right(format!(
+                "{actor} has not the role {ADMIN}, which speaks for a participant"
+            )));
         }
         Ok(found)
     }
 
     /// Whether `by` may decide about what belongs to `participant`.
     fn speaks_for(&self, by: &ActorId, participant: &str) -> Result<(), DirectoryError> {
-        let found = self.participants.get(participant).ok_or_else(|| DirectoryError::Invalid(format!("participant {participant} is not known")))?;
+        let found = self
+            .participants
+            .get(participant)
+            .ok_or_else(|| DirectoryError::Invalid(format!("participant {participant} is not known")))?;
         let own = by.participant();
         if own.as_str() == participant || found.hosted_by.as_deref() == Some(own.as_str()) {
             return Ok(());
@@ -177,10 +183,13 @@ impl Directory {
             Body::ActorAdd { actor, roles, key } => {
                 self.speaks_for(&event.by, actor.participant().as_str())?;
                 self.check_new_key(key)?;
-                let added = Actor { roles: roles.clone(), key: key.clone(), since: event.time, revoked: None, seq: event.seq };
+                let added =
+                    Actor { roles: roles.clone(), key: key.clone(), since: event.time, revoked: None, seq: event.seq };
                 match self.actors.insert(actor.clone(), added) {
                     None => Ok(()),
-                    Some(_) => Err(DirectoryError::Invalid(format!("actor {actor} is there already; `actor rotate` gives it a new key"))),
+                    Some(_) => Err(DirectoryError::Invalid(format!(
+                        "actor {actor} is there already; `actor rotate` gives it a new key"
+                    ))),
                 }
             }
             Body::ActorRotate { actor, key } => {
@@ -200,7 +209,8 @@ impl Directory {
             Body::ContractPropose { manifest } => self.propose(event, manifest),
             Body::ContractApprove { package } => {
                 let known = self.packages.get(package).cloned();
-                let (name, version) = known.ok_or_else(|| DirectoryError::Invalid(format!("package {package} was not proposed")))?;
+                let (name, version) =
+                    known.ok_or_else(|| DirectoryError::Invalid(format!("package {package} was not proposed")))?;
                 self.approve(event.by.participant().as_str(), event.seq, &name, &version)
             }
         }
@@ -209,15 +219,20 @@ impl Directory {
     fn check_new_key(&self, key: &PublicKey) -> Result<(), DirectoryError> {
         match self.actors.iter().find(|(_, actor)| actor.key == *key) {
             None => Ok(()),
-            Some((actor, _)) => Err(DirectoryError::Invalid(format!("this key is {actor}'s; every actor has a key of its own"))),
+            Some((actor, _)) => {
+                Err(DirectoryError::Invalid(format!("this key is {actor}'s; every actor has a key of its own")))
+            }
         }
     }
 
     fn own_actor(&mut self, event: &DirectoryEvent, actor: &ActorId) -> Result<&mut Actor, DirectoryError> {
         self.speaks_for(&event.by, actor.participant().as_str())?;
-        let found = self.actors.get_mut(actor).ok_or_else(|| DirectoryError::Invalid(format!("actor {actor} is not known")))?;
+        let found =
+            self.actors.get_mut(actor).ok_or_else(|| DirectoryError::Invalid(format!("actor {actor} is not known")))?;
         if found.revoked.is_some() {
-            return Err(DirectoryError::Invalid(format!("actor {actor} was revoked; add the person under another name")));
+            return Err(DirectoryError::Invalid(format!(
+                "actor {actor} was revoked; add the person under another name"
+            )));
         }
         Ok(found)
     }
@@ -244,7 +259,10 @@ impl Directory {
         let invalid = |what: String| Err(DirectoryError::Invalid(what));
         if let Some(versions) = self.contracts.get(&manifest.name) {
             if versions.contains_key(&manifest.version) {
-                return invalid(format!("{}@{} was proposed already; a version is never used twice", manifest.name, manifest.version));
+                return invalid(format!(
+                    "{}@{} was proposed already; a version is never used twice",
+                    manifest.name, manifest.version
+                ));
             }
             if let Some((newest, _)) = versions.last_key_value().filter(|(newest, _)| **newest > manifest.version) {
                 return invalid(format!("{}@{newest} is newer than {}", manifest.name, manifest.version));
@@ -257,24 +275,42 @@ impl Directory {
             }
             for entry in self.specs.values().filter(|entry| entry.name == *name) {
                 for (column, projection) in &spec.projections {
-                    if let Some(known) = entry.spec.projections.get(column).filter(|known| known.kind != projection.kind) {
-                        return invalid(format!("projected column {column} of {name} is {}; a column is never retyped, give the new one another name", known.kind));
+                    if let Some(known) =
+                        entry.spec.projections.get(column).filter(|known| known.kind != projection.kind)
+                    {
+                        return invalid(format!(
+                            "projected column {column} of {name} is {}; a column is never retyped, give the new one another name",
+                            known.kind
+                        ));
                     }
                     if entry.spec.sections.contains_key(column) {
-                        return invalid(format!("projected column {column} of {name} has the name of an earlier version's section"));
+                        return invalid(format!(
+                            "projected column {column} of {name} has the name of an earlier version's section"
+                        ));
                     }
                 }
-                if let Some(section) = spec.sections.keys().find(|section| entry.spec.projections.contains_key(*section)) {
-                    return invalid(format!("section {section} of {name} has the name of an earlier version's projected column"));
+                if let Some(section) =
+                    spec.sections.keys().find(|section| entry.spec.projections.contains_key(*section))
+                {
+                    return invalid(format!(
+                        "section {section} of {name} has the name of an earlier version's projected column"
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    pub(super) fn approve(&mut self, participant: &str, seq: u64, name: &crate::names::ContractName, version: &crate::names::Version) -> Result<(), DirectoryError> {
+    pub(super) fn approve(
+        &mut self,
+        participant: &str,
+        seq: u64,
+        name: &crate::names::ContractName,
+        version: &crate::names::Version,
+    ) -> Result<(), DirectoryError> {
         let participant = participant.to_owned();
-        let voters: BTreeSet<&String> = self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name).collect();
+        let voters: BTreeSet<&String> =
+            self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name).collect();
         if !voters.contains(&participant) {
             return Err(DirectoryError::Right(format!("participant {participant} has no vote")));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::crypto::Digest;
 use crate::directory::SpecEntry;
-use crate::event::{Notification, Read};
+use crate::event::{Applied, Notification, Read};
 use crate::intent::RawChange;
 use crate::json::{Json, Operation};
 use crate::names::{RecordId, SpecName};
@@ -24,8 +24,8 @@ pub struct Written {
     pub canonical: Arc<str>,
     /// The changes, in order.
     pub changes: Vec<Operation>,
-    /// What stood at each change's path before it.
-    pub before: Vec<Json>,
+    /// What applying each change found.
+    pub applied: Vec<Applied>,
     /// The notifications, in order.
     pub notifications: Vec<Notification>,
 }
@@ -54,7 +54,7 @@ pub struct Effect {
 struct Work {
     content: Json,
     changes: Vec<Operation>,
-    before: Vec<Json>,
+    applied: Vec<Applied>,
     notifications: Vec<Notification>,
 }
 
@@ -71,14 +71,22 @@ pub(super) struct DraftRecord {
 
 /// What raw changes declare by being there.
 pub(super) fn raw_use(spec: &SpecName, index: usize, changes: &[RawChange]) -> RecordUse {
-    let mut writes: Vec<String> = changes.iter().filter(|change| change.record == index).map(|change| change.section.clone()).collect();
+    let mut writes: Vec<String> =
+        changes.iter().filter(|change| change.record == index).map(|change| change.section.clone()).collect();
     writes.sort_unstable();
     writes.dedup();
     RecordUse { spec: spec.clone(), creates: true, reads: Vec::new(), writes, notifies: Vec::new() }
 }
 
 impl DraftRecord {
-    pub(super) fn new(record: RecordId, before: Option<Arc<RecordState>>, entry: Arc<SpecEntry>, on: OnContract, package: Digest, usage: RecordUse) -> Self {
+    pub(super) fn new(
+        record: RecordId,
+        before: Option<Arc<RecordState>>,
+        entry: Arc<SpecEntry>,
+        on: OnContract,
+        package: Digest,
+        usage: RecordUse,
+    ) -> Self {
         DraftRecord { record, before, entry, usage, on, package, work: BTreeMap::new() }
     }
 
@@ -90,10 +98,13 @@ impl DraftRecord {
     /// Whether the record is one that the use is for.
     pub(super) fn check_record(&self) -> Result<(), Rejected> {
         match &self.before {
-            None if !self.usage.creates => Err(Rejected::new(Code::UnknownRecord, format!("there is no record {}", self.record))),
-            Some(state) if state.spec != self.usage.spec => {
-                Err(Rejected::new(Code::WrongRecords, format!("{} is a {}, the intent is for a {}", self.record, state.spec, self.usage.spec)))
+            None if !self.usage.creates => {
+                Err(Rejected::new(Code::UnknownRecord, format!("there is no record {}", self.record)))
             }
+            Some(state) if state.spec != self.usage.spec => Err(Rejected::new(
+                Code::WrongRecords,
+                format!("{} is a {}, the intent is for a {}", self.record, state.spec, self.usage.spec),
+            )),
             _ => Ok(()),
         }
     }
@@ -127,9 +138,10 @@ impl DraftRecord {
     pub(super) fn apply(&mut self, section: &str, operation: Operation) -> Result<(), String> {
         let record = self.record.clone();
         let work = self.work(section);
-        let before = operation.apply(&mut work.content).map_err(|error| format!("section {section} of {record}: {error}"))?;
+        let applied = Applied::apply(&operation, &mut work.content)
+            .map_err(|error| format!("section {section} of {record}: {error}"))?;
         work.changes.push(operation);
-        work.before.push(before);
+        work.applied.push(applied);
         Ok(())
     }
 
@@ -159,11 +171,15 @@ impl DraftRecord {
         for (name, work) in std::mem::take(&mut self.work) {
             let canonical: Arc<str> = work.content.canonical().into();
             if canonical.len() > MAX_SECTION_BYTES {
-                let message = format!("section {name} of {} would have {} bytes; {MAX_SECTION_BYTES} are allowed", self.record, canonical.len());
+                let message = format!(
+                    "section {name} of {} would have {} bytes; {MAX_SECTION_BYTES} are allowed",
+                    self.record,
+                    canonical.len()
+                );
                 return Err(Rejected::new(Code::Size, message));
             }
-            let Work { content, changes, before, notifications } = work;
-            sections.insert(name, Written { content: Arc::new(content), canonical, changes, before, notifications });
+            let Work { content, changes, applied, notifications } = work;
+            sections.insert(name, Written { content: Arc::new(content), canonical, changes, applied, notifications });
         }
         self.check_size(&sections)?;
         let reads = others.iter().filter(|read| read.record != self.record).cloned().collect();
@@ -172,10 +188,15 @@ impl DraftRecord {
     }
 
     fn check_size(&self, written: &BTreeMap<String, Written>) -> Result<(), Rejected> {
-        let kept = self.before.iter().flat_map(|state| &state.sections).filter(|(name, _)| !written.contains_key(*name));
-        let bytes: usize = kept.map(|(_, section)| section.bytes).sum::<usize>() + written.values().map(|one| one.canonical.len()).sum::<usize>();
+        let kept =
+            self.before.iter().flat_map(|state| &state.sections).filter(|(name, _)| !written.contains_key(*name));
+        let bytes: usize = kept.map(|(_, section)| section.bytes).sum::<usize>()
+            + written.values().map(|one| one.canonical.len()).sum::<usize>();
         if bytes > MAX_RECORD_BYTES {
-            return Err(Rejected::new(Code::Size, format!("record {} would have {bytes} bytes; {MAX_RECORD_BYTES} are allowed", self.record)));
+            return Err(Rejected::new(
+                Code::Size,
+                format!("record {} would have {bytes} bytes; {MAX_RECORD_BYTES} are allowed", self.record),
+            ));
         }
         Ok(())
     }

@@ -19,7 +19,9 @@ use super::{Job, No, no};
 #[must_use]
 pub fn roles_held(spec: &RecordSpec, parties: &Json, seq: u64, id: &ActorId, actor: &Actor) -> BTreeSet<String> {
     let everyone = spec.roles.iter().filter(|(_, role)| role.everyone).map(|(name, _)| name.to_string());
-    let named = members(parties).into_iter().filter(|member| member.held_at(seq) && member.is_for(id) && actor.roles.contains(&member.role));
+    let named = members(parties)
+        .into_iter()
+        .filter(|member| member.held_at(seq) && member.is_for(id) && actor.roles.contains(&member.role));
     everyone.chain(named.map(|member| member.role)).collect()
 }
 
@@ -53,7 +55,13 @@ pub(super) fn roles_told(job: &Job<'_>, draft: &DraftRecord) -> BTreeSet<String>
     if draft.before.is_none()
         && let Some(actor) = job.directory.actors().get(&job.intent.payload().actor)
     {
-        roles.extend(actor.roles.iter().filter(|role| draft.entry.spec.roles.keys().any(|known| known.as_str() == *role)).cloned());
+        roles.extend(
+            actor
+                .roles
+                .iter()
+                .filter(|role| draft.entry.spec.roles.keys().any(|known| known.as_str() == *role))
+                .cloned(),
+        );
     }
     roles
 }
@@ -62,10 +70,16 @@ pub(super) fn roles_told(job: &Job<'_>, draft: &DraftRecord) -> BTreeSet<String>
 pub(super) fn check_reads(job: &Job<'_>, drafts: &[DraftRecord], method: &Method) -> Result<(), No> {
     for draft in drafts.iter().filter(|draft| draft.before.is_some()) {
         let roles = roles_on(job, draft);
-        for section in draft.usage.reads.iter().filter(|section| *section != PARTIES && !method.declassifies.contains(section)) {
+        for section in
+            draft.usage.reads.iter().filter(|section| *section != PARTIES && !method.declassifies.contains(section))
+        {
             if !may(&draft.entry.spec, section, &roles, Mode::Read) {
                 let actor = &job.intent.payload().actor;
-                let message = format!("{actor} may not read section {section} of {}, which this method reads; {}", draft.record, holding(&roles));
+                let message = format!(
+                    "{actor} may not read section {section} of {}, which this method reads; {}",
+                    draft.record,
+                    holding(&roles)
+                );
                 return Err(no(Code::Entitlement, message));
             }
         }
@@ -81,7 +95,12 @@ pub(super) fn check(job: &Job<'_>, drafts: &[DraftRecord]) -> Result<(), No> {
             let mode = if before.is_null() { Mode::Create } else { Mode::Modify };
             if !may(&draft.entry.spec, section, &roles, mode) {
                 let actor = &job.intent.payload().actor;
-                let message = format!("{actor} may not {} section {section} of {}; {}", mode.as_str(), draft.record, holding(&roles));
+                let message = format!(
+                    "{actor} may not {} section {section} of {}; {}",
+                    mode.as_str(),
+                    draft.record,
+                    holding(&roles)
+                );
                 return Err(no(Code::Entitlement, message));
             }
             check_section(draft, section, &before, after)?;
@@ -95,10 +114,14 @@ fn check_section(draft: &DraftRecord, section: &str, before: &Json, after: &Json
         return Err(no(Code::Patch, format!("spec {} has no section {section}", draft.entry.name)));
     };
     if let Err(violation) = spec.schema.check(after) {
-        return Err(no(Code::Schema, format!("section {section} of {}{}: {}", draft.record, violation.path, violation.message)));
+        return Err(no(
+            Code::Schema,
+            format!("section {section} of {}{}: {}", draft.record, violation.path, violation.message),
+        ));
     }
     if section == PARTIES {
-        parties::check_step(before, after, draft.seq()).map_err(|message| no(Code::Parties, format!("parties of {}: {message}", draft.record)))?;
+        parties::check_step(before, after, draft.seq())
+            .map_err(|message| no(Code::Parties, format!("parties of {}: {message}", draft.record)))?;
     }
     Ok(())
 }
@@ -107,7 +130,11 @@ fn holding(roles: &BTreeSet<String>) -> String {
     if roles.is_empty() {
         return "it holds no role there".to_owned();
     }
-    format!("it holds the role{} {} there", if roles.len() == 1 { "" } else { "s" }, roles.iter().cloned().collect::<Vec<_>>().join(", "))
+    format!(
+        "it holds the role{} {} there",
+        if roles.len() == 1 { "" } else { "s" },
+        roles.iter().cloned().collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// The roles of an actor on a record as it stands, for readers.

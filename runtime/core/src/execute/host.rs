@@ -43,7 +43,10 @@ impl<'a> Execution<'a> {
 
     fn undeclared(&mut self, what: &str) -> HostError {
         let manifest = &self.package.manifest;
-        let message = format!("{}@{} method {} {what}, which its manifest does not declare", manifest.name, manifest.version, self.method);
+        let message = format!(
+            "{}@{} method {} {what}, which its manifest does not declare",
+            manifest.name, manifest.version, self.method
+        );
         self.stop(Code::Undeclared, message)
     }
 
@@ -57,7 +60,9 @@ impl<'a> Execution<'a> {
 
     fn readable(&mut self, record: u32, section: &str) -> Result<usize, HostError> {
         let index = self.draft(record, section)?;
-        let declared = |draft: &DraftRecord| section == PARTIES || draft.usage.reads.iter().chain(&draft.usage.writes).any(|known| known == section);
+        let declared = |draft: &DraftRecord| {
+            section == PARTIES || draft.usage.reads.iter().chain(&draft.usage.writes).any(|known| known == section)
+        };
         if self.drafts.get(index).is_some_and(declared) {
             return Ok(index);
         }
@@ -72,11 +77,19 @@ impl<'a> Execution<'a> {
         Err(self.undeclared(&format!("writes section {section} of record {record}")))
     }
 
-    fn at<T>(&mut self, record: u32, section: &str, pointer: &str, look: impl FnOnce(Option<&Json>) -> T) -> Result<T, HostError> {
+    fn at<T>(
+        &mut self,
+        record: u32,
+        section: &str,
+        pointer: &str,
+        look: impl FnOnce(Option<&Json>) -> T,
+    ) -> Result<T, HostError> {
         let index = self.readable(record, section)?;
         let pointer = Pointer::parse(pointer).map_err(|error| failure("pointer", error.to_string()))?;
         let Some(draft) = self.drafts.get(index) else { return Ok(look(None)) };
-        Ok(draft.with_content(section, |content| look(content.at(&pointer).filter(|found| !(found.is_null() && pointer.tokens().is_empty())))))
+        Ok(draft.with_content(section, |content| {
+            look(content.at(&pointer).filter(|found| !(found.is_null() && pointer.tokens().is_empty())))
+        }))
     }
 }
 
@@ -106,7 +119,10 @@ impl Host for Execution<'_> {
 
     fn read(&mut self, record: u32, section: &str, pointer: &str) -> Result<Option<String>, HostError> {
         let found = self.at(record, section, pointer, |value| value.map(Json::canonical))?;
-        self.trace.push(format!("read {record} {section} {pointer:?} -> {}", found.as_deref().map_or("nothing", |text| text.get(..200).unwrap_or(text))));
+        self.trace.push(format!(
+            "read {record} {section} {pointer:?} -> {}",
+            found.as_deref().map_or("nothing", |text| text.get(..200).unwrap_or(text))
+        ));
         Ok(found)
     }
 
@@ -114,13 +130,18 @@ impl Host for Execution<'_> {
         self.at(record, section, pointer, |value| match value {
             Some(Json::Object(object)) => Ok(object.keys().map(|key| key.to_owned()).collect()),
             None => Ok(Vec::new()),
-            Some(other) => Err(failure("not_an_object", format!("{section}{pointer} is {}, not an object", other.kind()))),
+            Some(other) => {
+                Err(failure("not_an_object", format!("{section}{pointer} is {}, not an object", other.kind())))
+            }
         })?
     }
 
     fn change(&mut self, record: u32, section: &str, operation: Operation) -> Result<(), HostError> {
         let index = self.writable(record, section)?;
-        self.trace.push(format!("change {record} {section} {}", operation.to_json().canonical().chars().take(200).collect::<String>()));
+        self.trace.push(format!(
+            "change {record} {section} {}",
+            operation.to_json().canonical().chars().take(200).collect::<String>()
+        ));
         match self.drafts.get_mut(index) {
             Some(draft) => draft.apply(section, operation).map_err(|message| failure("patch", message)),
             None => Ok(()),

@@ -28,7 +28,9 @@ impl Payload {
         let mut records = Vec::new();
         for (index, record) in fields.array("records")?.iter().enumerate() {
             let found = record.as_str().and_then(|text| Digest::parse(text).ok());
-            records.push(found.ok_or_else(|| ShapeError::new(&format!("intent/records/{index}"), "a commitment (64 hex digits)", record.kind()))?);
+            records.push(found.ok_or_else(|| {
+                ShapeError::new(&format!("intent/records/{index}"), "a commitment (64 hex digits)", record.kind())
+            })?);
         }
         let payload = Payload {
             network: fields.parsed("network", Digest::parse)?,
@@ -56,12 +58,26 @@ impl Openings {
         for record in fields.array("records")? {
             let mut inner = Fields::of(record, "openings/records")?;
             let salt = inner.parsed("salt", Salt::parse)?;
-            let target = Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.nullable_count("expect")? };
+            let target =
+                Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.nullable_count("expect")? };
             inner.finish()?;
             targets.push((salt, target));
         }
         fields.finish()?;
         Ok(Openings { call_salt, call, targets })
+    }
+}
+
+impl Call {
+    /// Reads a call as [`Call::to_json`] writes it.
+    ///
+    /// # Errors
+    /// What is malformed in it.
+    pub fn from_json(json: &Json) -> Result<Self, ShapeError> {
+        let mut fields = Fields::of(json, "call")?;
+        let call = read_call(&mut fields)?;
+        fields.finish()?;
+        Ok(call)
     }
 }
 
@@ -79,9 +95,11 @@ fn read_change(json: &Json) -> Result<RawChange, ShapeError> {
     let bad = |expected: &str| ShapeError::new("openings/call/changes", expected, json.kind());
     let Json::Object(object) = json else { return Err(bad("an object")) };
     let mut operation = object.clone();
-    let record = operation.remove("record").and_then(|record| record.as_u64()).and_then(|record| usize::try_from(record).ok());
+    let record =
+        operation.remove("record").and_then(|record| record.as_u64()).and_then(|record| usize::try_from(record).ok());
     let section = operation.remove("section").and_then(|section| section.as_str().map(str::to_owned));
-    let operation = Operation::from_json(&Json::Object(operation)).map_err(|error| bad(&format!("an RFC 6902 operation ({error})")))?;
+    let operation = Operation::from_json(&Json::Object(operation))
+        .map_err(|error| bad(&format!("an RFC 6902 operation ({error})")))?;
     Ok(RawChange {
         record: record.ok_or_else(|| bad("`record`, the position of the change's record"))?,
         section: section.ok_or_else(|| bad("`section`, the section to change"))?,

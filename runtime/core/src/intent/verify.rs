@@ -59,13 +59,19 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
         Json::Object(object) => object.remove("openings"),
         _ => None,
     };
-    let openings = openings.ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
+    let openings = openings
+        .ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
     let intent = open(&json, &openings, &door.limits)?;
     check_network(&intent, door)?;
     let actor = door.directory.actors().get(&intent.payload.actor);
-    let actor = actor.ok_or_else(|| Refusal::new(Code::UnknownActor, format!("{} is no actor of this network", intent.payload.actor)))?;
+    let actor = actor.ok_or_else(|| {
+        Refusal::new(Code::UnknownActor, format!("{} is no actor of this network", intent.payload.actor))
+    })?;
     if let Some(revoked) = actor.revoked {
-        return Err(Refusal::new(Code::RevokedActor, format!("the key of {} was revoked at {revoked}", intent.payload.actor)));
+        return Err(Refusal::new(
+            Code::RevokedActor,
+            format!("the key of {} was revoked at {revoked}", intent.payload.actor),
+        ));
     }
     check_signature(&json, &actor.key, &intent)?;
     check_time(&intent.payload, door)?;
@@ -77,7 +83,11 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
 ///
 /// # Errors
 /// [`StoredError`] says in which of the two columns the trouble is.
-pub fn read_stored(envelope: &[u8], openings: &[u8], key: impl FnOnce(&Payload) -> Option<PublicKey>) -> Result<VerifiedIntent, StoredError> {
+pub fn read_stored(
+    envelope: &[u8],
+    openings: &[u8],
+    key: impl FnOnce(&Payload) -> Option<PublicKey>,
+) -> Result<VerifiedIntent, StoredError> {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let json = Json::parse_canonical(envelope, &limits).map_err(|error| StoredError::Envelope(error.to_string()))?;
     let (signed, payload) = read_envelope(&json, &limits).map_err(|refusal| StoredError::Envelope(refusal.message))?;
@@ -107,7 +117,12 @@ pub(crate) struct Inspected {
 
 /// Reads a stored intent as far as it goes. `proven` is the digest that the log has for the payload, where it
 /// has one; `keys` are those that its actor had when it was taken.
-pub(crate) fn inspect(envelope: &[u8], openings: &[u8], proven: Option<Digest>, keys: impl FnOnce(&Payload) -> Vec<PublicKey>) -> Inspected {
+pub(crate) fn inspect(
+    envelope: &[u8],
+    openings: &[u8],
+    proven: Option<Digest>,
+    keys: impl FnOnce(&Payload) -> Vec<PublicKey>,
+) -> Inspected {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let mut found = Inspected::default();
     let read = Json::parse_canonical(envelope, &limits).map_err(|error| error.to_string());
@@ -135,7 +150,9 @@ pub(crate) fn inspect(envelope: &[u8], openings: &[u8], proven: Option<Digest>, 
             let fits = found.payload.as_ref().map_or(Ok(()), |(_, payload)| check_openings(payload, &opened));
             match fits {
                 Err(refusal) => found.openings = Some(refusal.message),
-                Ok(()) => found.opened = Some((opened.call, opened.targets.into_iter().map(|(_, target)| target).collect())),
+                Ok(()) => {
+                    found.opened = Some((opened.call, opened.targets.into_iter().map(|(_, target)| target).collect()))
+                }
             }
         }
     }
@@ -145,7 +162,14 @@ pub(crate) fn inspect(envelope: &[u8], openings: &[u8], proven: Option<Digest>, 
 impl VerifiedIntent {
     /// Puts an intent together from what the audit could still read, only to derive rows from it: what is made up
     /// stands in columns that the audit does not compare. Never executed unless all of it was verified.
-    pub(crate) fn adopted(id: Digest, payload: Payload, call: Call, targets: Vec<Target>, envelope: Vec<u8>, openings: Vec<u8>) -> Self {
+    pub(crate) fn adopted(
+        id: Digest,
+        payload: Payload,
+        call: Call,
+        targets: Vec<Target>,
+        envelope: Vec<u8>,
+        openings: Vec<u8>,
+    ) -> Self {
         VerifiedIntent { id, payload, call, targets, envelope, openings }
     }
 }
@@ -182,7 +206,13 @@ fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedInt
     Ok(assemble(&signed, payload, opened, envelope.canonical().into_bytes(), openings.canonical().into_bytes()))
 }
 
-fn assemble(signed: &Envelope, payload: Payload, opened: Openings, envelope: Vec<u8>, openings: Vec<u8>) -> VerifiedIntent {
+fn assemble(
+    signed: &Envelope,
+    payload: Payload,
+    opened: Openings,
+    envelope: Vec<u8>,
+    openings: Vec<u8>,
+) -> VerifiedIntent {
     VerifiedIntent {
         id: Digest::of(&signed.payload),
         payload,
@@ -201,14 +231,20 @@ fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Re
     }
     let payload = parse(&signed.payload, limits, "payload")?;
     if payload.canonical().as_bytes() != signed.payload {
-        return Err(Refusal::new(Code::NotCanonical, "the payload is not in canonical form (RFC 8785); sign the canonical bytes"));
+        return Err(Refusal::new(
+            Code::NotCanonical,
+            "the payload is not in canonical form (RFC 8785); sign the canonical bytes",
+        ));
     }
     let payload = Payload::read(&payload).map_err(|error| match error {
         super::read::PayloadError::Shape(error) => malformed(error.to_string()),
         super::read::PayloadError::Format(..) => Refusal::new(Code::UnknownFormat, error.to_string()),
     })?;
     if payload.records.is_empty() || payload.records.len() > MAX_RECORDS {
-        return Err(malformed(format!("an intent has 1 to {MAX_RECORDS} records, this one has {}", payload.records.len())));
+        return Err(malformed(format!(
+            "an intent has 1 to {MAX_RECORDS} records, this one has {}",
+            payload.records.len()
+        )));
     }
     Ok((signed, payload))
 }
@@ -237,11 +273,15 @@ fn check_openings(payload: &Payload, opened: &Openings) -> Result<(), Refusal> {
 fn check_network(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal> {
     let payload = &intent.payload;
     if payload.network != door.directory.network() {
-        return Err(Refusal::new(Code::WrongNetwork, format!("it is for network {}, this is {}", payload.network, door.directory.network())));
+        return Err(Refusal::new(
+            Code::WrongNetwork,
+            format!("it is for network {}, this is {}", payload.network, door.directory.network()),
+        ));
     }
     let elsewhere = intent.targets.iter().find(|target| target.record.node() != *door.node);
     if payload.sequencer != *door.node || elsewhere.is_some() {
-        let what = elsewhere.map_or_else(|| format!("sequencer {}", payload.sequencer), |target| format!("record {}", target.record));
+        let what = elsewhere
+            .map_or_else(|| format!("sequencer {}", payload.sequencer), |target| format!("record {}", target.record));
         return Err(Refusal::new(Code::WrongSequencer, format!("{what} is not sequenced by node {}", door.node)));
     }
     Ok(())
@@ -261,7 +301,10 @@ fn check_time(payload: &Payload, door: &Door<'_>) -> Result<(), Refusal> {
     }
     if payload.expires > door.now.plus(door.longest_expiry) {
         let minutes = door.longest_expiry.as_secs() / 60;
-        return Err(Refusal::new(Code::ExpiryTooFar, format!("it expires at {}; this network allows {minutes} minutes ahead", payload.expires)));
+        return Err(Refusal::new(
+            Code::ExpiryTooFar,
+            format!("it expires at {}; this network allows {minutes} minutes ahead", payload.expires),
+        ));
     }
     Ok(())
 }

@@ -41,12 +41,7 @@ impl Sink for Comparison<'_> {
         match self.rest.strip_prefix(bytes) {
             Some(rest) => self.rest = rest,
             None => {
-                let shared = self
-                    .rest
-                    .iter()
-                    .zip(bytes)
-                    .take_while(|(left, right)| left == right)
-                    .count();
+                let shared = self.rest.iter().zip(bytes).take_while(|(left, right)| left == right).count();
                 self.rest = self.rest.get(shared..).unwrap_or_default();
                 self.equal = false;
             }
@@ -92,16 +87,9 @@ impl Json {
 
     /// Whether `bytes` are the canonical form; if not, the offset where they first differ from it.
     pub(super) fn compare_canonical(&self, bytes: &[u8]) -> Result<(), usize> {
-        let mut comparison = Comparison {
-            rest: bytes,
-            equal: true,
-        };
+        let mut comparison = Comparison { rest: bytes, equal: true };
         write(self, &mut comparison);
-        if comparison.equal && comparison.rest.is_empty() {
-            Ok(())
-        } else {
-            Err(bytes.len() - comparison.rest.len())
-        }
+        if comparison.equal && comparison.rest.is_empty() { Ok(()) } else { Err(bytes.len() - comparison.rest.len()) }
     }
 }
 
@@ -147,9 +135,7 @@ fn write_string<S: Sink>(text: &str, sink: &mut S) {
     sink.put(b"\"");
     let mut rest = text.as_bytes();
     loop {
-        let (plain, special) = rest
-            .split_at_checked(plain_prefix(rest))
-            .unwrap_or((rest, &[]));
+        let (plain, special) = rest.split_at_checked(plain_prefix(rest)).unwrap_or((rest, &[]));
         sink.put(plain);
         let Some((byte, after)) = special.split_first() else {
             break;
@@ -172,20 +158,9 @@ fn write_escape<S: Sink>(byte: u8, sink: &mut S) {
         b'\r' => sink.put(b"\\r"),
         control => {
             let digit = |nibble: u8| {
-                if nibble < 10 {
-                    b'0' + nibble
-                } else {
-                    b'a' + nibble - 10
-                }
+                if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
             };
-            sink.put(&[
-                b'\\',
-                b'u',
-                b'0',
-                b'0',
-                digit(control >> 4),
-                digit(control & 0x0F),
-            ]);
+            sink.put(&[b'\\', b'u', b'0', b'0', digit(control >> 4), digit(control & 0x0F)]);
         }
     }
 }
@@ -210,10 +185,7 @@ mod tests {
     #[test]
     fn keys_are_sorted_by_utf_16_code_units() {
         let value = json!({"\u{fb33}": 1, "\u{1f600}": 2, "\r": 3, "1": 4, "": 5});
-        assert_eq!(
-            value.canonical(),
-            "{\"\":5,\"\\r\":3,\"1\":4,\"\u{1f600}\":2,\"\u{fb33}\":1}"
-        );
+        assert_eq!(value.canonical(), "{\"\":5,\"\\r\":3,\"1\":4,\"\u{1f600}\":2,\"\u{fb33}\":1}");
     }
 
     #[test]

@@ -43,16 +43,8 @@ pub struct ShapeError {
 
 impl ShapeError {
     /// An error about the value at `path`.
-    pub fn new(
-        path: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl Into<String>,
-    ) -> ShapeError {
-        ShapeError {
-            path: path.into(),
-            expected: expected.into(),
-            found: found.into(),
-        }
+    pub fn new(path: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> ShapeError {
+        ShapeError { path: path.into(), expected: expected.into(), found: found.into() }
     }
 }
 
@@ -60,16 +52,8 @@ impl<'a> Fields<'a> {
     /// Starts reading `value`, which messages call `what`.
     pub fn of(value: &'a Json, what: &str) -> Result<Fields<'a>, ShapeError> {
         match value {
-            Json::Object(members) => Ok(Fields {
-                members,
-                what: what.to_owned(),
-                read: vec![false; members.len()],
-            }),
-            other => Err(ShapeError::new(
-                what,
-                "an object",
-                other.kind_with_article(),
-            )),
+            Json::Object(members) => Ok(Fields { members, what: what.to_owned(), read: vec![false; members.len()] }),
+            other => Err(ShapeError::new(what, "an object", other.kind_with_article())),
         }
     }
 
@@ -80,8 +64,7 @@ impl<'a> Fields<'a> {
 
     /// The member `name`, which must be there.
     pub fn need(&mut self, name: &str) -> Result<&'a Json, ShapeError> {
-        self.optional(name)
-            .ok_or_else(|| ShapeError::new(self.path(name), "a value", "no such member"))
+        self.optional(name).ok_or_else(|| ShapeError::new(self.path(name), "a value", "no such member"))
     }
 
     /// The member `name`, if it is there. A member that is `null` is there.
@@ -102,9 +85,7 @@ impl<'a> Fields<'a> {
     /// The text of `name`, if it is there.
     pub fn optional_text(&mut self, name: &str) -> Result<Option<&'a str>, ShapeError> {
         let value = self.optional(name);
-        value
-            .map(|value| self.typed(name, value, "a string", Json::as_str))
-            .transpose()
+        value.map(|value| self.typed(name, value, "a string", Json::as_str)).transpose()
     }
 
     /// The text of `name`, read as something more precise: a name, a digest, a time.
@@ -124,8 +105,7 @@ impl<'a> Fields<'a> {
         read: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Option<T>, ShapeError> {
         let text = self.optional_text(name)?;
-        text.map(|text| read(text).map_err(|error| self.unreadable(name, text, &error)))
-            .transpose()
+        text.map(|text| read(text).map_err(|error| self.unreadable(name, text, &error))).transpose()
     }
 
     /// The texts of the array `name`, if it is there.
@@ -157,27 +137,13 @@ impl<'a> Fields<'a> {
     /// The whole number of `name`, between 0 and 2^53 - 1.
     pub fn count(&mut self, name: &str) -> Result<u64, ShapeError> {
         let value = self.need(name)?;
-        self.typed(
-            name,
-            value,
-            "a whole number from 0 to 2^53 - 1",
-            Json::as_u64,
-        )
+        self.typed(name, value, "a whole number from 0 to 2^53 - 1", Json::as_u64)
     }
 
     /// The whole number of `name`, if it is there.
     pub fn optional_count(&mut self, name: &str) -> Result<Option<u64>, ShapeError> {
         let value = self.optional(name);
-        value
-            .map(|value| {
-                self.typed(
-                    name,
-                    value,
-                    "a whole number from 0 to 2^53 - 1",
-                    Json::as_u64,
-                )
-            })
-            .transpose()
+        value.map(|value| self.typed(name, value, "a whole number from 0 to 2^53 - 1", Json::as_u64)).transpose()
     }
 
     /// The truth value of `name`.
@@ -189,9 +155,7 @@ impl<'a> Fields<'a> {
     /// The truth value of `name`, if it is there.
     pub fn optional_boolean(&mut self, name: &str) -> Result<Option<bool>, ShapeError> {
         let value = self.optional(name);
-        value
-            .map(|value| self.typed(name, value, "a boolean", Json::as_bool))
-            .transpose()
+        value.map(|value| self.typed(name, value, "a boolean", Json::as_bool)).transpose()
     }
 
     /// The items of `name`.
@@ -203,9 +167,7 @@ impl<'a> Fields<'a> {
     /// The items of `name`, if it is there.
     pub fn optional_array(&mut self, name: &str) -> Result<Option<&'a [Json]>, ShapeError> {
         let value = self.optional(name);
-        value
-            .map(|value| self.typed(name, value, "an array", Json::as_array))
-            .transpose()
+        value.map(|value| self.typed(name, value, "an array", Json::as_array)).transpose()
     }
 
     /// The members of `name`, whatever they are called.
@@ -217,9 +179,7 @@ impl<'a> Fields<'a> {
     /// The members of `name`, if it is there.
     pub fn optional_object(&mut self, name: &str) -> Result<Option<&'a Object>, ShapeError> {
         let value = self.optional(name);
-        value
-            .map(|value| self.typed(name, value, "an object", Json::as_object))
-            .transpose()
+        value.map(|value| self.typed(name, value, "an object", Json::as_object)).transpose()
     }
 
     /// The object at `name`, to be read in the same way.
@@ -230,17 +190,11 @@ impl<'a> Fields<'a> {
 
     /// Ends the reading: a member that was not asked for is refused.
     pub fn finish(self) -> Result<(), ShapeError> {
-        let unread = self
-            .members
-            .keys()
-            .zip(&self.read)
-            .find(|(_, read)| !**read);
+        let unread = self.members.keys().zip(&self.read).find(|(_, read)| !**read);
         match unread {
-            Some((key, _)) => Err(ShapeError::new(
-                self.what,
-                "only known members",
-                format!("the member {}", quoted(key)),
-            )),
+            Some((key, _)) => {
+                Err(ShapeError::new(self.what, "only known members", format!("the member {}", quoted(key))))
+            }
             None => Ok(()),
         }
     }
@@ -263,11 +217,7 @@ impl<'a> Fields<'a> {
     }
 
     fn unreadable(&self, name: &str, text: &str, error: &dyn fmt::Display) -> ShapeError {
-        ShapeError::new(
-            self.path(name),
-            "a value that can be read",
-            format!("{} ({error})", quoted(text)),
-        )
+        ShapeError::new(self.path(name), "a value that can be read", format!("{} ({error})", quoted(text)))
     }
 }
 
@@ -286,12 +236,7 @@ mod tests {
         assert!(fields.boolean("b").unwrap());
         assert_eq!(fields.array("a").unwrap(), [Json::from(1)]);
         let mut nested = fields.nested("o").unwrap();
-        assert_eq!(
-            nested
-                .parsed("k", |text| Ok::<_, ShapeError>(text.len()))
-                .unwrap(),
-            1
-        );
+        assert_eq!(nested.parsed("k", |text| Ok::<_, ShapeError>(text.len())).unwrap(), 1);
         nested.finish().unwrap();
         assert_eq!(fields.need("v").unwrap(), &Json::Null);
         assert_eq!(fields.optional_text("absent").unwrap(), None);
@@ -303,33 +248,16 @@ mod tests {
         let value = json!({"n": -1, "t": 1, "nested": {"time": "noon"}});
         let mut fields = Fields::of(&value, "intent").unwrap();
         let check = |error: ShapeError, expected: &str| assert_eq!(error.to_string(), expected);
-        check(
-            fields.count("n").unwrap_err(),
-            "intent.n: expected a whole number from 0 to 2^53 - 1, found -1",
-        );
-        check(
-            fields.text("t").unwrap_err(),
-            "intent.t: expected a string, found a number",
-        );
-        check(
-            fields.optional_array("t").unwrap_err(),
-            "intent.t: expected an array, found a number",
-        );
-        check(
-            fields.need("x").unwrap_err(),
-            "intent.x: expected a value, found no such member",
-        );
+        check(fields.count("n").unwrap_err(), "intent.n: expected a whole number from 0 to 2^53 - 1, found -1");
+        check(fields.text("t").unwrap_err(), "intent.t: expected a string, found a number");
+        check(fields.optional_array("t").unwrap_err(), "intent.t: expected an array, found a number");
+        check(fields.need("x").unwrap_err(), "intent.x: expected a value, found no such member");
         let mut nested = fields.nested("nested").unwrap();
         check(
-            nested
-                .parsed("time", |_| Err::<(), _>("no date"))
-                .unwrap_err(),
+            nested.parsed("time", |_| Err::<(), _>("no date")).unwrap_err(),
             "intent.nested.time: expected a value that can be read, found \"noon\" (no date)",
         );
-        check(
-            Fields::of(&json!([]), "intent").unwrap_err(),
-            "intent: expected an object, found an array",
-        );
+        check(Fields::of(&json!([]), "intent").unwrap_err(), "intent: expected an object, found an array");
     }
 
     #[test]
@@ -338,20 +266,12 @@ mod tests {
         let mut fields = Fields::of(&value, "thing").unwrap();
         fields.count("a").unwrap();
         let error = fields.finish().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "thing: expected only known members, found the member \"b\""
-        );
+        assert_eq!(error.to_string(), "thing: expected only known members, found the member \"b\"");
     }
 
     #[test]
     fn null_is_there_and_is_no_text() {
         let value = json!({"a": null});
-        assert!(
-            Fields::of(&value, "thing")
-                .unwrap()
-                .optional_text("a")
-                .is_err()
-        );
+        assert!(Fields::of(&value, "thing").unwrap().optional_text("a").is_err());
     }
 }

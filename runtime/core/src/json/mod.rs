@@ -20,8 +20,8 @@ mod pointer;
 mod scan;
 mod value;
 
-pub use error::{JsonError, JsonErrorKind};
 pub use crate::json;
+pub use error::{JsonError, JsonErrorKind};
 pub use fields::{Fields, ShapeError};
 pub use number::Number;
 pub use object::Object;

@@ -52,8 +52,7 @@ impl Number {
         let decimal = Decimal::of(text)?;
         let value: f64 = text.parse().ok()?;
         let number = Number::from_f64(value)?;
-        (decimal.is_safe() || Decimal::of(number.print(&mut ryu_js::Buffer::new()))? == decimal)
-            .then_some(number)
+        (decimal.is_safe() || Decimal::of(number.print(&mut ryu_js::Buffer::new()))? == decimal).then_some(number)
     }
 
     /// The text that RFC 8785 prescribes, which is ECMAScript's.
@@ -94,10 +93,7 @@ impl Decimal {
             }
         }
         if digits == 0 {
-            return Some(Decimal {
-                digits: 0,
-                exponent: 0,
-            });
+            return Some(Decimal { digits: 0, exponent: 0 });
         }
         let shift = match written_exponent {
             Some(text) => text.parse::<i64>().ok()?,
@@ -135,10 +131,7 @@ impl From<u32> for Number {
 impl From<u64> for Number {
     /// For numbers that we made ourselves: one of 2^53 or more is our bug, never input.
     fn from(value: u64) -> Number {
-        assert!(
-            value < EXACT_BELOW,
-            "a number in our own JSON is below 2^53"
-        );
+        assert!(value < EXACT_BELOW, "a number in our own JSON is below 2^53");
         Number(value as f64)
     }
 }
@@ -146,10 +139,7 @@ impl From<u64> for Number {
 impl From<i64> for Number {
     /// For numbers that we made ourselves: one of 2^53 or more is our bug, never input.
     fn from(value: i64) -> Number {
-        assert!(
-            value.unsigned_abs() < EXACT_BELOW,
-            "a number in our own JSON is below 2^53"
-        );
+        assert!(value.unsigned_abs() < EXACT_BELOW, "a number in our own JSON is below 2^53");
         Number(value as f64)
     }
 }
@@ -173,15 +163,7 @@ mod tests {
 
     #[test]
     fn spellings_of_one_number_print_alike() {
-        for text in [
-            "1",
-            "1.0",
-            "1e0",
-            "10e-1",
-            "0.1E1",
-            "0.01e+2",
-            "1.000000000000000000000000000000",
-        ] {
+        for text in ["1", "1.0", "1e0", "10e-1", "0.1E1", "0.01e+2", "1.000000000000000000000000000000"] {
             check(text, Some("1"));
         }
         check("0.10", Some("0.1"));
@@ -195,15 +177,7 @@ mod tests {
 
     #[test]
     fn zero_has_one_form() {
-        for text in [
-            "0",
-            "-0",
-            "0.0",
-            "-0.000",
-            "0e5",
-            "-0e-99999999999999999999",
-            "0e99999999999999999999",
-        ] {
+        for text in ["0", "-0", "0.0", "-0.000", "0e5", "-0e-99999999999999999999", "0e99999999999999999999"] {
             check(text, Some("0"));
         }
     }
@@ -253,8 +227,7 @@ mod tests {
         // Every count of digits at every exponent of the safe range, so that skipping the print is no gamble.
         for count in 1..=15_u32 {
             for exponent in -290..290_i64 {
-                let digits =
-                    999_999_999_999_999_u64 / 10_u64.pow(15 - count) - u64::from(count) * 2;
+                let digits = 999_999_999_999_999_u64 / 10_u64.pow(15 - count) - u64::from(count) * 2;
                 let text = format!("{}e{exponent}", digits.max(1));
                 let decimal = Decimal::of(&text).unwrap();
                 let printed = Number::from_f64(text.parse().unwrap()).unwrap().to_string();

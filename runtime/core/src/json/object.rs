@@ -41,10 +41,7 @@ impl Object {
         let key = key.into();
         let value = value.into();
         match self.position(&key) {
-            Ok(index) => self
-                .members
-                .get_mut(index)
-                .map(|(_, old)| std::mem::replace(old, value)),
+            Ok(index) => self.members.get_mut(index).map(|(_, old)| std::mem::replace(old, value)),
             Err(index) => {
                 self.members.insert(index, (key, value));
                 None
@@ -60,9 +57,7 @@ impl Object {
 
     /// The members in canonical order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Json)> + DoubleEndedIterator {
-        self.members
-            .iter()
-            .map(|(key, value)| (key.as_str(), value))
+        self.members.iter().map(|(key, value)| (key.as_str(), value))
     }
 
     /// The keys in canonical order.
@@ -82,8 +77,7 @@ impl Object {
 
     /// Where `key` stands, or where it would.
     pub(super) fn position(&self, key: &str) -> Result<usize, usize> {
-        self.members
-            .binary_search_by(|(other, _)| compare_keys(other, key))
+        self.members.binary_search_by(|(other, _)| compare_keys(other, key))
     }
 
     /// An object of members as they were read, or the first key that occurs twice.
@@ -96,10 +90,7 @@ impl Object {
             .all(|((left, _), (right, _))| compare_keys(left, right) == Ordering::Less);
         if !sorted {
             members.sort_by(|(left, _), (right, _)| compare_keys(left, right));
-            let twice = members
-                .iter()
-                .zip(members.iter().skip(1))
-                .find(|(left, right)| left.0 == right.0);
+            let twice = members.iter().zip(members.iter().skip(1)).find(|(left, right)| left.0 == right.0);
             if let Some(((key, _), _)) = twice {
                 return Err(key.clone());
             }
@@ -114,10 +105,7 @@ impl Object {
 /// the supplementary planes (lead bytes F0..=F4). Where two texts first differ, either both bytes are lead
 /// bytes, or the lead bytes were equal: so lifting EE and EF above F4 is all there is to do.
 fn compare_keys(left: &str, right: &str) -> Ordering {
-    let differing = left
-        .bytes()
-        .zip(right.bytes())
-        .find(|(left, right)| left != right);
+    let differing = left.bytes().zip(right.bytes()).find(|(left, right)| left != right);
     match differing {
         Some((left, right)) => utf_16_rank(left).cmp(&utf_16_rank(right)),
         None => left.len().cmp(&right.len()),
@@ -134,10 +122,8 @@ fn utf_16_rank(byte: u8) -> u8 {
 impl<K: Into<String>, V: Into<Json>> FromIterator<(K, V)> for Object {
     /// Later members replace earlier ones of the same key.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(members: I) -> Object {
-        let mut members: Vec<(String, Json)> = members
-            .into_iter()
-            .map(|(key, value)| (key.into(), value.into()))
-            .collect();
+        let mut members: Vec<(String, Json)> =
+            members.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         members.sort_by(|(left, _), (right, _)| compare_keys(left, right));
         members.dedup_by(|later, earlier| {
             let same = later.0 == earlier.0;
@@ -196,9 +182,7 @@ mod tests {
 
     #[test]
     fn the_last_value_of_a_key_wins_when_we_build() {
-        let object: Object = [("b", 1), ("a", 2), ("b", 3), ("b", 4)]
-            .into_iter()
-            .collect();
+        let object: Object = [("b", 1), ("a", 2), ("b", 3), ("b", 4)].into_iter().collect();
         assert_eq!(object.keys().collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(object.get("b"), Some(&Json::from(4)));
     }

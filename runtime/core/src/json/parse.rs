@@ -25,30 +25,20 @@ pub struct Limits {
 impl Default for Limits {
     /// The network's rule: 8 MiB, 64 deep.
     fn default() -> Limits {
-        Limits {
-            bytes: 8 * 1024 * 1024,
-            depth: 64,
-        }
+        Limits { bytes: 8 * 1024 * 1024, depth: 64 }
     }
 }
 
 impl Json {
     /// Reads one document.
     pub fn parse(bytes: &[u8], limits: &Limits) -> Result<Json, JsonError> {
-        let mut parser = Parser {
-            text: read_text(bytes, limits)?,
-            at: 0,
-            depth: limits.depth.min(DEEPEST),
-        };
+        let mut parser = Parser { text: read_text(bytes, limits)?, at: 0, depth: limits.depth.min(DEEPEST) };
         parser.skip_space();
         let value = parser.value()?;
         parser.skip_space();
         match parser.peek() {
             None => Ok(value),
-            Some(_) => {
-                Err(parser
-                    .syntax("the document has ended, but more text follows; send one document"))
-            }
+            Some(_) => Err(parser.syntax("the document has ended, but more text follows; send one document")),
         }
     }
 
@@ -58,9 +48,7 @@ impl Json {
         value.compare_canonical(bytes).map_err(|offset| JsonError {
             kind: JsonErrorKind::NotCanonical,
             offset,
-            message:
-                "the document is not in its canonical form (RFC 8785); write it with a JCS library"
-                    .to_owned(),
+            message: "the document is not in its canonical form (RFC 8785); write it with a JCS library".to_owned(),
         })?;
         Ok(value)
     }
@@ -68,24 +56,13 @@ impl Json {
 
 /// The bytes as text, when there are not too many of them.
 fn read_text<'a>(bytes: &'a [u8], limits: &Limits) -> Result<&'a str, JsonError> {
-    let refuse = |kind, offset, message| {
-        Err(JsonError {
-            kind,
-            offset,
-            message,
-        })
-    };
+    let refuse = |kind, offset, message| Err(JsonError { kind, offset, message });
     if bytes.len() > limits.bytes {
-        let message = format!(
-            "the document has {} bytes, more than the {} allowed",
-            bytes.len(),
-            limits.bytes
-        );
+        let message = format!("the document has {} bytes, more than the {} allowed", bytes.len(), limits.bytes);
         return refuse(JsonErrorKind::TooLong, limits.bytes, message);
     }
     if bytes.starts_with(b"\xEF\xBB\xBF") {
-        let message =
-            "the document starts with a byte order mark; save it as UTF-8 without one".to_owned();
+        let message = "the document starts with a byte order mark; save it as UTF-8 without one".to_owned();
         return refuse(JsonErrorKind::ByteOrderMark, 0, message);
     }
     std::str::from_utf8(bytes).or_else(|error| {
@@ -116,17 +93,10 @@ impl<'a> Parser<'a> {
     }
 
     /// Reads a container, one level down.
-    fn nested(
-        &mut self,
-        read: fn(&mut Self) -> Result<Json, JsonError>,
-    ) -> Result<Json, JsonError> {
+    fn nested(&mut self, read: fn(&mut Self) -> Result<Json, JsonError>) -> Result<Json, JsonError> {
         let Some(left) = self.depth.checked_sub(1) else {
             let message = "arrays and objects nest too deep here; flatten the document".to_owned();
-            return Err(JsonError {
-                kind: JsonErrorKind::TooDeep,
-                offset: self.at,
-                message,
-            });
+            return Err(JsonError { kind: JsonErrorKind::TooDeep, offset: self.at, message });
         };
         self.depth = left;
         self.at += 1;
@@ -172,16 +142,11 @@ impl<'a> Parser<'a> {
                 return Err(self.expected("a comma or the end of the object"));
             }
         }
-        Object::from_members(members)
-            .map(Json::Object)
-            .map_err(|key| JsonError {
-                kind: JsonErrorKind::DuplicateKey,
-                offset: start,
-                message: format!(
-                    "the key {} occurs twice in one object; keep one",
-                    quoted(&key)
-                ),
-            })
+        Object::from_members(members).map(Json::Object).map_err(|key| JsonError {
+            kind: JsonErrorKind::DuplicateKey,
+            offset: start,
+            message: format!("the key {} occurs twice in one object; keep one", quoted(&key)),
+        })
     }
 
     fn member(&mut self) -> Result<(String, Json), JsonError> {
@@ -214,9 +179,7 @@ impl<'a> Parser<'a> {
                 Some(b'\\') => text.push(self.escape()?),
                 Some(0) => return Err(self.nul()),
                 Some(_) => {
-                    return Err(
-                        self.syntax("a control character stands raw in a string; escape it")
-                    );
+                    return Err(self.syntax("a control character stands raw in a string; escape it"));
                 }
                 None => {
                     self.at = start;
@@ -256,9 +219,7 @@ impl<'a> Parser<'a> {
             0xD800..=0xDBFF if self.rest().starts_with(b"\\u") => {
                 self.at += 2;
                 let second = self.code_unit()?;
-                char::decode_utf16([first, second])
-                    .next()
-                    .and_then(Result::ok)
+                char::decode_utf16([first, second]).next().and_then(Result::ok)
             }
             _ => char::from_u32(u32::from(first)),
         };
@@ -271,8 +232,7 @@ impl<'a> Parser<'a> {
             None => Err(JsonError {
                 kind: JsonErrorKind::LoneSurrogate,
                 offset: start,
-                message: "this escape is half of a character (a lone surrogate); write both halves"
-                    .to_owned(),
+                message: "this escape is half of a character (a lone surrogate); write both halves".to_owned(),
             }),
         }
     }
@@ -309,19 +269,12 @@ impl<'a> Parser<'a> {
         Number::from_json_text(text).ok_or_else(|| JsonError {
             kind: JsonErrorKind::NumberLosesDigits,
             offset: start,
-            message: format!(
-                "the number {} would lose digits in a double; use a string",
-                shortened(text)
-            ),
+            message: format!("the number {} would lose digits in a double; use a string", shortened(text)),
         })
     }
 
     fn digits(&mut self, what: &str) -> Result<(), JsonError> {
-        let count = self
-            .rest()
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
             return Err(self.expected(what));
         }
@@ -358,21 +311,12 @@ impl<'a> Parser<'a> {
     }
 
     fn syntax(&self, message: &str) -> JsonError {
-        JsonError {
-            kind: JsonErrorKind::Syntax,
-            offset: self.at,
-            message: message.to_owned(),
-        }
+        JsonError { kind: JsonErrorKind::Syntax, offset: self.at, message: message.to_owned() }
     }
 
     fn nul(&self) -> JsonError {
-        let message =
-            "a string holds the NUL character, which databases refuse; take it out".to_owned();
-        JsonError {
-            kind: JsonErrorKind::NulCharacter,
-            offset: self.at,
-            message,
-        }
+        let message = "a string holds the NUL character, which databases refuse; take it out".to_owned();
+        JsonError { kind: JsonErrorKind::NulCharacter, offset: self.at, message }
     }
 
     fn expected(&self, what: &str) -> JsonError {

@@ -94,27 +94,12 @@ impl Operation {
         let name = fields.text("op")?;
         let path = fields.parsed("path", Pointer::parse)?;
         let operation = match name {
-            "add" => Operation::Add {
-                path,
-                value: fields.need("value")?.clone(),
-            },
+            "add" => Operation::Add { path, value: fields.need("value")?.clone() },
             "remove" => Operation::Remove { path },
-            "replace" => Operation::Replace {
-                path,
-                value: fields.need("value")?.clone(),
-            },
-            "move" => Operation::Move {
-                from: fields.parsed("from", Pointer::parse)?,
-                path,
-            },
-            "copy" => Operation::Copy {
-                from: fields.parsed("from", Pointer::parse)?,
-                path,
-            },
-            "test" => Operation::Test {
-                path,
-                value: fields.need("value")?.clone(),
-            },
+            "replace" => Operation::Replace { path, value: fields.need("value")?.clone() },
+            "move" => Operation::Move { from: fields.parsed("from", Pointer::parse)?, path },
+            "copy" => Operation::Copy { from: fields.parsed("from", Pointer::parse)?, path },
+            "test" => Operation::Test { path, value: fields.need("value")?.clone() },
             other => {
                 let found = super::parse::quoted(other);
                 let expected = "add, remove, replace, move, copy or test";
@@ -174,9 +159,9 @@ impl Operation {
     /// The value that an `add`, `replace` or `test` carries.
     pub fn value(&self) -> Option<&Json> {
         match self {
-            Operation::Add { value, .. }
-            | Operation::Replace { value, .. }
-            | Operation::Test { value, .. } => Some(value),
+            Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => {
+                Some(value)
+            }
             _ => None,
         }
     }
@@ -197,9 +182,7 @@ impl Operation {
                 self.check_depth(path, value, limits)?;
                 add(document, path, value.clone()).map_err(|(failure, _)| self.error(path, failure))
             }
-            Operation::Remove { path } => {
-                remove(document, path).map_err(|failure| self.error(path, failure))
-            }
+            Operation::Remove { path } => remove(document, path).map_err(|failure| self.error(path, failure)),
             Operation::Replace { path, value } => {
                 self.check_depth(path, value, limits)?;
                 let old = find_mut(document, path).map_err(|failure| self.error(path, failure))?;
@@ -209,11 +192,7 @@ impl Operation {
             Operation::Copy { from, path } => {
                 let value = self.find(document, from)?;
                 self.check_depth(path, value, limits)?;
-                if value
-                    .canonical_len()
-                    .saturating_add(document.canonical_len())
-                    > limits.bytes
-                {
+                if value.canonical_len().saturating_add(document.canonical_len()) > limits.bytes {
                     let message = format!("the document would grow beyond {} bytes", limits.bytes);
                     return Err(self.error(path, (PatchErrorKind::TooLong, message)));
                 }
@@ -240,10 +219,7 @@ impl Operation {
             return Ok(value.clone());
         }
         if from.holds(path) {
-            let message = format!(
-                "a value cannot be moved into itself (from {:?})",
-                from.to_string()
-            );
+            let message = format!("a value cannot be moved into itself (from {:?})", from.to_string());
             return Err(self.error(path, (PatchErrorKind::IntoItself, message)));
         }
         if path.holds(from) && !is_item(document, path) {
@@ -254,42 +230,26 @@ impl Operation {
         let value = remove(document, from).map_err(|failure| self.error(from, failure))?;
         add(document, path, value).map_err(|(failure, value)| {
             let restored = add(document, from, value);
-            assert!(
-                restored.is_ok(),
-                "a value fits where it was just taken from"
-            );
+            assert!(restored.is_ok(), "a value fits where it was just taken from");
             self.error(path, failure)
         })
     }
 
     fn find<'a>(&self, document: &'a Json, pointer: &Pointer) -> Result<&'a Json, PatchError> {
-        document
-            .at(pointer)
-            .ok_or_else(|| self.error(pointer, nothing_there()))
+        document.at(pointer).ok_or_else(|| self.error(pointer, nothing_there()))
     }
 
     fn check_depth(&self, path: &Pointer, value: &Json, limits: &Limits) -> Result<(), PatchError> {
-        let fits = limits
-            .depth
-            .checked_sub(path.tokens().len())
-            .is_some_and(|left| value.nests_within(left));
+        let fits = limits.depth.checked_sub(path.tokens().len()).is_some_and(|left| value.nests_within(left));
         if fits {
             return Ok(());
         }
-        let message = format!(
-            "the document would nest deeper than {}; flatten it",
-            limits.depth
-        );
+        let message = format!("the document would nest deeper than {}; flatten it", limits.depth);
         Err(self.error(path, (PatchErrorKind::TooDeep, message)))
     }
 
     fn error(&self, place: &Pointer, (kind, message): Failure) -> PatchError {
-        PatchError {
-            kind,
-            operation: self.name(),
-            place: place.to_string(),
-            message,
-        }
+        PatchError { kind, operation: self.name(), place: place.to_string(), message }
     }
 }
 
@@ -331,35 +291,27 @@ fn find_mut<'a>(document: &'a mut Json, path: &Pointer) -> Result<&'a mut Json, 
 }
 
 fn find_tokens<'a>(document: &'a mut Json, tokens: &[String]) -> Result<&'a mut Json, Failure> {
-    tokens
-        .iter()
-        .try_fold(document, |value, token| match value {
-            Json::Object(members) => members.get_mut(token).ok_or_else(nothing_there),
-            Json::Array(items) => {
-                let index = item_index(token, items.len())?;
-                items.get_mut(index).ok_or_else(nothing_there)
-            }
-            other => Err(not_a_container(other)),
-        })
+    tokens.iter().try_fold(document, |value, token| match value {
+        Json::Object(members) => members.get_mut(token).ok_or_else(nothing_there),
+        Json::Array(items) => {
+            let index = item_index(token, items.len())?;
+            items.get_mut(index).ok_or_else(nothing_there)
+        }
+        other => Err(not_a_container(other)),
+    })
 }
 
 /// Whether the pointer names an item of an array, where adding inserts instead of replacing.
 fn is_item(document: &Json, path: &Pointer) -> bool {
     let parents = path.tokens().split_last().map(|(_, parents)| parents);
-    matches!(
-        parents.and_then(|parents| document.at_tokens(parents)),
-        Some(Json::Array(_))
-    )
+    matches!(parents.and_then(|parents| document.at_tokens(parents)), Some(Json::Array(_)))
 }
 
 /// The index of an item that is there.
 fn item_index(token: &str, len: usize) -> Result<usize, Failure> {
     match array_index(token) {
         Some(index) if index < len => Ok(index),
-        Some(_) => Err((
-            PatchErrorKind::NotFound,
-            format!("the array has only {len} items"),
-        )),
+        Some(_) => Err((PatchErrorKind::NotFound, format!("the array has only {len} items"))),
         None => Err(bad_index(token)),
     }
 }
@@ -380,26 +332,17 @@ fn insertion_index(token: &str, len: usize) -> Result<usize, Failure> {
 fn bad_index(token: &str) -> Failure {
     let message = match token {
         "-" => "- names the place after the last item, where there is nothing yet".to_owned(),
-        other => format!(
-            "{} is no array index; write digits without leading zeros",
-            super::parse::quoted(other)
-        ),
+        other => format!("{} is no array index; write digits without leading zeros", super::parse::quoted(other)),
     };
     (PatchErrorKind::BadIndex, message)
 }
 
 fn nothing_there() -> Failure {
-    (
-        PatchErrorKind::NotFound,
-        "there is nothing at this place".to_owned(),
-    )
+    (PatchErrorKind::NotFound, "there is nothing at this place".to_owned())
 }
 
 fn not_a_container(value: &Json) -> Failure {
-    let message = format!(
-        "the place lies inside {}, which holds no other values",
-        value.kind_with_article()
-    );
+    let message = format!("the place lies inside {}, which holds no other values", value.kind_with_article());
     (PatchErrorKind::NotFound, message)
 }
 

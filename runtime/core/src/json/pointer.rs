@@ -33,11 +33,7 @@ impl Pointer {
             Err(PointerError { pointer, problem })
         };
         if text.len() > Self::MOST_BYTES {
-            return refuse(format!(
-                "has {} bytes, more than the {} allowed",
-                text.len(),
-                Self::MOST_BYTES
-            ));
+            return refuse(format!("has {} bytes, more than the {} allowed", text.len(), Self::MOST_BYTES));
         }
         if text.is_empty() {
             return Ok(Pointer::default());
@@ -46,10 +42,7 @@ impl Pointer {
             return refuse("holds the NUL character; no key does".to_owned());
         }
         let Some(rest) = text.strip_prefix('/') else {
-            return refuse(
-                "does not start with a slash; write /a/b, or nothing for the whole document"
-                    .to_owned(),
-            );
+            return refuse("does not start with a slash; write /a/b, or nothing for the whole document".to_owned());
         };
         let mut tokens = Vec::new();
         for written in rest.split('/') {
@@ -84,9 +77,7 @@ impl Pointer {
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.tokens
-            .iter()
-            .try_for_each(|token| write_token(f, token))
+        self.tokens.iter().try_for_each(|token| write_token(f, token))
     }
 }
 
@@ -120,8 +111,7 @@ pub(crate) fn write_token(out: &mut impl fmt::Write, token: &str) -> fmt::Result
 
 /// The index that a token names: digits without leading zeros.
 pub(super) fn array_index(token: &str) -> Option<usize> {
-    let plain = token.bytes().all(|byte| byte.is_ascii_digit())
-        && (token == "0" || !token.starts_with('0'));
+    let plain = token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
     if plain { token.parse().ok() } else { None }
 }
 
@@ -180,22 +170,8 @@ mod tests {
     #[test]
     fn what_is_not_there_is_not_found() {
         let document = json!({"a": [1, {"b": 2}], "s": "x"});
-        for pointer in [
-            "/b",
-            "/a/2",
-            "/a/-",
-            "/a/01",
-            "/a/+1",
-            "/a/1/c",
-            "/s/0",
-            "/a/18446744073709551616",
-            "/a/",
-        ] {
-            assert_eq!(
-                document.at(&Pointer::parse(pointer).unwrap()),
-                None,
-                "{pointer}"
-            );
+        for pointer in ["/b", "/a/2", "/a/-", "/a/01", "/a/+1", "/a/1/c", "/s/0", "/a/18446744073709551616", "/a/"] {
+            assert_eq!(document.at(&Pointer::parse(pointer).unwrap()), None, "{pointer}");
         }
     }
 

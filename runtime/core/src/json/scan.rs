@@ -47,11 +47,7 @@ mod tests {
                     let mut bytes = vec![filler; 20];
                     *bytes.get_mut(place).unwrap() = byte;
                     let expected = if is_plain(byte) { 20 } else { place };
-                    assert_eq!(
-                        plain_prefix(&bytes),
-                        expected,
-                        "{byte:#x} at {place} in {filler:#x}"
-                    );
+                    assert_eq!(plain_prefix(&bytes), expected, "{byte:#x} at {place} in {filler:#x}");
                 }
             }
         }

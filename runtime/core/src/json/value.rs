@@ -119,12 +119,12 @@ impl Json {
     /// The walk never goes deeper than `depth`, so it is safe on any value.
     pub fn nests_within(&self, depth: usize) -> bool {
         match self {
-            Json::Array(items) => depth
-                .checked_sub(1)
-                .is_some_and(|left| items.iter().all(|item| item.nests_within(left))),
-            Json::Object(members) => depth
-                .checked_sub(1)
-                .is_some_and(|left| members.iter().all(|(_, value)| value.nests_within(left))),
+            Json::Array(items) => {
+                depth.checked_sub(1).is_some_and(|left| items.iter().all(|item| item.nests_within(left)))
+            }
+            Json::Object(members) => {
+                depth.checked_sub(1).is_some_and(|left| members.iter().all(|(_, value)| value.nests_within(left)))
+            }
             _ => true,
         }
     }
@@ -204,10 +204,7 @@ mod tests {
 
     #[test]
     fn integers_are_exact_or_absent() {
-        assert_eq!(
-            Json::from(9_007_199_254_740_991_u64).as_u64(),
-            Some(9_007_199_254_740_991)
-        );
+        assert_eq!(Json::from(9_007_199_254_740_991_u64).as_u64(), Some(9_007_199_254_740_991));
         assert_eq!(Json::from(-3).as_u64(), None);
         assert_eq!(Json::from(-3).as_i64(), Some(-3));
         let read = |text: &str| Json::parse(text.as_bytes(), &Default::default()).unwrap();
@@ -219,10 +216,7 @@ mod tests {
 
     #[test]
     fn absent_options_become_null() {
-        assert_eq!(
-            json!({"a": Option::<&str>::None, "b": Some("x")}),
-            json!({"a": null, "b": "x"})
-        );
+        assert_eq!(json!({"a": Option::<&str>::None, "b": Some("x")}), json!({"a": null, "b": "x"}));
     }
 
     #[test]

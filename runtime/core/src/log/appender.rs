@@ -35,10 +35,7 @@ impl Appender {
     ///
     /// Tiles may hold more than the size needs: a store that is ahead of the checkpoint still opens at it.
     /// Whether the root is the one that was signed is for the caller to compare.
-    pub fn open(
-        size: u64,
-        mut read: impl FnMut(u32, u64) -> Option<Tile>,
-    ) -> Result<Appender, LogError> {
+    pub fn open(size: u64, mut read: impl FnMut(u32, u64) -> Option<Tile>) -> Result<Appender, LogError> {
         let mut edge = Vec::new();
         let mut count = size;
         for level in 0.. {
@@ -48,11 +45,7 @@ impl Appender {
             edge.push(Edge::open(&mut read, level, count)?);
             count /= TILE_WIDTH;
         }
-        Ok(Appender {
-            size,
-            edge,
-            filled: Vec::new(),
-        })
+        Ok(Appender { size, edge, filled: Vec::new() })
     }
 
     /// Appends one leaf by its hash.
@@ -67,11 +60,7 @@ impl Appender {
             });
         }
         if let Some(hash) = carried {
-            self.edge.push(Edge {
-                index: 0,
-                hashes: vec![hash],
-                changed: true,
-            });
+            self.edge.push(Edge { index: 0, hashes: vec![hash], changed: true });
         }
         self.size += 1;
     }
@@ -93,11 +82,7 @@ impl Appender {
         let mut changed = std::mem::take(&mut self.filled);
         for (level, edge) in (0..).zip(&mut self.edge) {
             if std::mem::take(&mut edge.changed) && !edge.hashes.is_empty() {
-                changed.push(Tile {
-                    level,
-                    index: edge.index,
-                    hashes: edge.hashes.clone(),
-                });
+                changed.push(Tile { level, index: edge.index, hashes: edge.hashes.clone() });
             }
         }
         changed.sort_by_key(|tile| (tile.level, tile.index));
@@ -114,11 +99,7 @@ impl Edge {
             hashes = read_tile(read, level, index, width)?.hashes;
             hashes.truncate(width);
         }
-        Ok(Edge {
-            index,
-            hashes,
-            changed: false,
-        })
+        Ok(Edge { index, hashes, changed: false })
     }
 
     /// Adds a hash; a tile that is full by it is handed out and the next one begun.
@@ -128,16 +109,8 @@ impl Edge {
         if (self.hashes.len() as u64) < TILE_WIDTH {
             return None;
         }
-        let full = Tile {
-            level: 0,
-            index: self.index,
-            hashes: std::mem::take(&mut self.hashes),
-        };
-        *self = Edge {
-            index: self.index + 1,
-            hashes: Vec::new(),
-            changed: false,
-        };
+        let full = Tile { level: 0, index: self.index, hashes: std::mem::take(&mut self.hashes) };
+        *self = Edge { index: self.index + 1, hashes: Vec::new(), changed: false };
         Some(full)
     }
 

@@ -51,9 +51,7 @@ pub enum CheckpointError {
         key: String,
     },
     /// A signature claims to be by the key of the log and is not: the checkpoint was changed.
-    #[error(
-        "the checkpoint of {origin:?} has a false signature: it was changed after the log signed it"
-    )]
+    #[error("the checkpoint of {origin:?} has a false signature: it was changed after the log signed it")]
     FalseSignature {
         /// The log.
         origin: String,
@@ -67,10 +65,7 @@ impl Checkpoint {
     /// Signs the checkpoint as a note, under the origin as key name.
     pub fn sign(&self, signer: &dyn Signer) -> Result<String, CheckpointError> {
         if !note::is_key_name(&self.origin) {
-            return Err(NoteError::KeyName {
-                name: self.origin.clone(),
-            }
-            .into());
+            return Err(NoteError::KeyName { name: self.origin.clone() }.into());
         }
         Ok(note::sign(&self.to_string(), &self.origin, signer)?)
     }
@@ -84,31 +79,19 @@ impl Checkpoint {
     /// Reads a note and believes it: it is of this log, and the log's key signed it.
     ///
     /// Lines by other keys, those of witnesses for example, are passed over, whatever their algorithm.
-    pub fn verify(
-        note: &str,
-        origin: &str,
-        key: &PublicKey,
-    ) -> Result<Checkpoint, CheckpointError> {
+    pub fn verify(note: &str, origin: &str, key: &PublicKey) -> Result<Checkpoint, CheckpointError> {
         let (text, signatures) = note::parse(note)?;
         let checkpoint = Checkpoint::from_text(text)?;
         if checkpoint.origin != origin {
             let (expected, found) = (origin.to_owned(), checkpoint.origin);
             return Err(CheckpointError::OtherLog { expected, found });
         }
-        let mut ours = signatures
-            .iter()
-            .filter(|line| line.claims(origin, key))
-            .peekable();
+        let mut ours = signatures.iter().filter(|line| line.claims(origin, key)).peekable();
         if ours.peek().is_none() {
-            return Err(CheckpointError::NotSigned {
-                origin: origin.to_owned(),
-                key: key.to_string(),
-            });
+            return Err(CheckpointError::NotSigned { origin: origin.to_owned(), key: key.to_string() });
         }
         if !ours.all(|line| line.is_valid(text, key)) {
-            return Err(CheckpointError::FalseSignature {
-                origin: origin.to_owned(),
-            });
+            return Err(CheckpointError::FalseSignature { origin: origin.to_owned() });
         }
         Ok(checkpoint)
     }
@@ -116,39 +99,24 @@ impl Checkpoint {
     /// Reads the signed text: three lines, each ended.
     fn from_text(text: &str) -> Result<Checkpoint, CheckpointError> {
         let error = |rule| CheckpointError::Text { rule };
-        let lines: Vec<&str> = text
-            .strip_suffix('\n')
-            .unwrap_or(text)
-            .split('\n')
-            .collect();
+        let lines: Vec<&str> = text.strip_suffix('\n').unwrap_or(text).split('\n').collect();
         let [origin, size, root] = lines.as_slice() else {
-            return Err(error(
-                "it must have three lines, origin, size and root, and no others",
-            ));
+            return Err(error("it must have three lines, origin, size and root, and no others"));
         };
         if !note::is_key_name(origin) {
-            return Err(error(
-                "its origin must not be empty nor have spaces, control characters or '+'",
-            ));
+            return Err(error("its origin must not be empty nor have spaces, control characters or '+'"));
         }
-        let size = decimal(size)
-            .ok_or_else(|| error("its size must be a decimal number without leading zeros"))?;
-        let root = base64_digest(root)
-            .ok_or_else(|| error("its root must be 32 bytes of canonical base64"))?;
+        let size = decimal(size).ok_or_else(|| error("its size must be a decimal number without leading zeros"))?;
+        let root = base64_digest(root).ok_or_else(|| error("its root must be 32 bytes of canonical base64"))?;
         if size == 0 && root != empty_root() {
             return Err(error("a log without leaves has the root of the empty tree"));
         }
-        Ok(Checkpoint {
-            origin: (*origin).to_owned(),
-            size,
-            root,
-        })
+        Ok(Checkpoint { origin: (*origin).to_owned(), size, root })
     }
 }
 
 fn decimal(text: &str) -> Option<u64> {
-    let plain =
-        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 
@@ -160,12 +128,6 @@ fn base64_digest(text: &str) -> Option<Digest> {
 /// The text that is signed.
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}\n{}\n{}",
-            self.origin,
-            self.size,
-            BASE64.encode(self.root.as_bytes())
-        )
+        writeln!(f, "{}\n{}\n{}", self.origin, self.size, BASE64.encode(self.root.as_bytes()))
     }
 }

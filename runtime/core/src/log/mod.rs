@@ -49,9 +49,7 @@ pub enum LogError {
         index: u64,
     },
     /// A tile holds too few hashes, or more than fit.
-    #[error(
-        "tile {index} of level {level} of the log is damaged: it needs {needed} hashes and has {found}"
-    )]
+    #[error("tile {index} of level {level} of the log is damaged: it needs {needed} hashes and has {found}")]
     DamagedTile {
         /// The tile's level.
         level: u32,

@@ -60,9 +60,7 @@ pub enum NoteError {
         rule: &'static str,
     },
     /// A key name that no note can carry.
-    #[error(
-        "{name:?} cannot name a key: it must not be empty nor have spaces, control characters or '+'"
-    )]
+    #[error("{name:?} cannot name a key: it must not be empty nor have spaces, control characters or '+'")]
     KeyName {
         /// The name.
         name: String,
@@ -91,10 +89,7 @@ pub(crate) fn sign(text: &str, key_name: &str, signer: &dyn Signer) -> Result<St
     let signature = signer.sign(text.as_bytes())?;
     let mut blob = key_id(key_name, &signer.public_key()).to_vec();
     blob.extend_from_slice(signature.as_bytes());
-    Ok(format!(
-        "{text}\n{MARK}{key_name} {}\n",
-        BASE64.encode(&blob)
-    ))
+    Ok(format!("{text}\n{MARK}{key_name} {}\n", BASE64.encode(&blob)))
 }
 
 /// Parts a note into the text that is signed, its final line feed included, and the signatures.
@@ -110,32 +105,22 @@ pub(crate) fn parse(note: &str) -> Result<(&str, Vec<NoteSignature>), NoteError>
     let (text, rest) = note.split_at(gap + 1);
     let lines = rest.trim_start_matches('\n').lines().zip(1..);
     let signatures = lines
-        .map(|(text, line)| {
-            signature_line(text).map_err(|rule| NoteError::SignatureLine { line, rule })
-        })
+        .map(|(text, line)| signature_line(text).map_err(|rule| NoteError::SignatureLine { line, rule }))
         .collect::<Result<_, _>>()?;
     Ok((text, signatures))
 }
 
 fn signature_line(line: &str) -> Result<NoteSignature, &'static str> {
-    let fields = line
-        .strip_prefix(MARK)
-        .ok_or("it must begin with an em dash and a space")?;
-    let (name, blob) = fields
-        .split_once(' ')
-        .ok_or("it must have a key name, a space and a signature")?;
+    let fields = line.strip_prefix(MARK).ok_or("it must begin with an em dash and a space")?;
+    let (name, blob) = fields.split_once(' ').ok_or("it must have a key name, a space and a signature")?;
     if !is_key_name(name) {
         return Err("its key name must not be empty nor have spaces, control characters or '+'");
     }
-    let blob = BASE64
-        .decode(blob.as_bytes())
-        .map_err(|_| "its signature must be canonical base64 with padding")?;
+    let blob = BASE64.decode(blob.as_bytes()).map_err(|_| "its signature must be canonical base64 with padding")?;
     match blob.split_first_chunk() {
-        Some((key_id, signature)) if !signature.is_empty() => Ok(NoteSignature {
-            key_name: name.to_owned(),
-            key_id: *key_id,
-            signature: signature.to_vec(),
-        }),
+        Some((key_id, signature)) if !signature.is_empty() => {
+            Ok(NoteSignature { key_name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })
+        }
         _ => Err("its signature must be a key id of four bytes and something after it"),
     }
 }
@@ -148,7 +133,6 @@ impl NoteSignature {
 
     /// Whether it is a signature of the text by this key.
     pub(crate) fn is_valid(&self, text: &str, key: &PublicKey) -> bool {
-        Signature::from_bytes(&self.signature)
-            .is_ok_and(|signature| key.verify(text.as_bytes(), &signature))
+        Signature::from_bytes(&self.signature).is_ok_and(|signature| key.verify(text.as_bytes(), &signature))
     }
 }

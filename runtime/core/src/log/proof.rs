@@ -44,10 +44,7 @@ pub fn consistency_path(
     read: &mut dyn FnMut(u32, u64) -> Option<Tile>,
 ) -> Result<Vec<Digest>, LogError> {
     if old > new {
-        return Err(LogError::OutOfRange {
-            asked: old,
-            size: new,
-        });
+        return Err(LogError::OutOfRange { asked: old, size: new });
     }
     if old == 0 || old == new {
         return Ok(Vec::new());
@@ -81,10 +78,7 @@ struct Nodes<'a> {
 
 impl<'a> Nodes<'a> {
     fn new(read: &'a mut ReadTile<'a>) -> Nodes<'a> {
-        Nodes {
-            read,
-            tiles: BTreeMap::new(),
-        }
+        Nodes { read, tiles: BTreeMap::new() }
     }
 
     /// Root over the leaves from `start` to before `end`: a range that a split of the tree produced, so
@@ -95,10 +89,7 @@ impl<'a> Nodes<'a> {
             return self.complete(start, length.ilog2());
         }
         let middle = start + split_point(length);
-        Ok(node_hash(
-            &self.complete(start, (middle - start).ilog2())?,
-            &self.range(middle, end)?,
-        ))
+        Ok(node_hash(&self.complete(start, (middle - start).ilog2())?, &self.range(middle, end)?))
     }
 
     /// Root of the complete subtree of `2^height` leaves that begins at leaf `start`.

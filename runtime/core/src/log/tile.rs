@@ -29,24 +29,14 @@ pub struct Tile {
 pub(crate) type ReadTile<'a> = dyn FnMut(u32, u64) -> Option<Tile> + 'a;
 
 /// Reads a tile that must have at least `needed` hashes and be the one that was asked for.
-pub(crate) fn read_tile(
-    read: &mut ReadTile<'_>,
-    level: u32,
-    index: u64,
-    needed: usize,
-) -> Result<Tile, LogError> {
+pub(crate) fn read_tile(read: &mut ReadTile<'_>, level: u32, index: u64, needed: usize) -> Result<Tile, LogError> {
     let tile = read(level, index).ok_or(LogError::MissingTile { level, index })?;
     let found = tile.hashes.len();
     if (tile.level, tile.index) != (level, index) {
         return Err(LogError::OtherTile { level, index });
     }
     if found < needed || found as u64 > TILE_WIDTH {
-        return Err(LogError::DamagedTile {
-            level,
-            index,
-            needed,
-            found,
-        });
+        return Err(LogError::DamagedTile { level, index, needed, found });
     }
     Ok(tile)
 }
@@ -55,12 +45,8 @@ impl Tile {
     /// The root over `2^height` of the hashes, beginning at position `from`.
     pub(crate) fn subtree(&self, from: usize, height: u32) -> Result<Digest, LogError> {
         let needed = from + (1_usize << height);
-        let damaged = || LogError::DamagedTile {
-            level: self.level,
-            index: self.index,
-            needed,
-            found: self.hashes.len(),
-        };
+        let damaged =
+            || LogError::DamagedTile { level: self.level, index: self.index, needed, found: self.hashes.len() };
         self.hashes.get(from..needed).map(root).ok_or_else(damaged)
     }
 }

@@ -31,11 +31,7 @@ pub fn root(leaves: &[Digest]) -> Digest {
 
 /// Joins the roots of complete subtrees, given from the left, largest first, into the root of them all.
 pub(crate) fn join(peaks: &[Digest]) -> Digest {
-    let joined = peaks
-        .iter()
-        .rev()
-        .copied()
-        .reduce(|right, left| node_hash(&left, &right));
+    let joined = peaks.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
     joined.unwrap_or_else(empty_root)
 }
 
@@ -58,15 +54,7 @@ mod tests {
 
     #[test]
     fn a_tree_splits_at_the_largest_power_of_two_below_its_size() {
-        for (n, k) in [
-            (2, 1),
-            (3, 2),
-            (4, 2),
-            (5, 4),
-            (8, 4),
-            (9, 8),
-            (u64::MAX, 1 << 63),
-        ] {
+        for (n, k) in [(2, 1), (3, 2), (4, 2), (5, 4), (8, 4), (9, 8), (u64::MAX, 1 << 63)] {
             assert_eq!(split_point(n), k);
         }
     }

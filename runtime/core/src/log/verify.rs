@@ -9,20 +9,11 @@ use crate::crypto::Digest;
 
 /// Whether `path` leads from the leaf at `index` to the `root` of a log of `size` leaves.
 #[must_use]
-pub fn verify_inclusion(
-    leaf_hash: &Digest,
-    index: u64,
-    size: u64,
-    path: &[Digest],
-    root: &Digest,
-) -> bool {
+pub fn verify_inclusion(leaf_hash: &Digest, index: u64, size: u64, path: &[Digest], root: &Digest) -> bool {
     if index >= size {
         return false;
     }
-    let mut place = Place {
-        node: index,
-        last: size - 1,
-    };
+    let mut place = Place { node: index, last: size - 1 };
     let mut hash = *leaf_hash;
     for sibling in path {
         match place.climb() {
@@ -37,13 +28,7 @@ pub fn verify_inclusion(
 /// Whether `path` shows that the log of `old` leaves with `old_root` is the beginning of the log of `new`
 /// leaves with `new_root`. The empty log is the beginning of every log.
 #[must_use]
-pub fn verify_consistency(
-    old: u64,
-    new: u64,
-    path: &[Digest],
-    old_root: &Digest,
-    new_root: &Digest,
-) -> bool {
+pub fn verify_consistency(old: u64, new: u64, path: &[Digest], old_root: &Digest, new_root: &Digest) -> bool {
     if old == new {
         let empty_is_empty = old > 0 || *old_root == empty_root();
         return path.is_empty() && old_root == new_root && empty_is_empty;
@@ -56,10 +41,7 @@ pub fn verify_consistency(
     }
     // The lowest subtree that ends where the old log does; it is the old log itself when complete.
     let complete_levels = old.trailing_zeros();
-    let mut place = Place {
-        node: (old - 1) >> complete_levels,
-        last: (new - 1) >> complete_levels,
-    };
+    let mut place = Place { node: (old - 1) >> complete_levels, last: (new - 1) >> complete_levels };
     let (seed, rest) = match path.split_first() {
         _ if old.is_power_of_two() => (old_root, path),
         Some((first, rest)) => (first, rest),

@@ -23,11 +23,7 @@ impl Version {
         let mut parts = text.split('.');
         let mut number = || parts.next().and_then(decimal);
         match (number(), number(), number(), parts.next()) {
-            (Some(major), Some(minor), Some(patch), None) => Ok(Version {
-                major,
-                minor,
-                patch,
-            }),
+            (Some(major), Some(minor), Some(patch), None) => Ok(Version { major, minor, patch }),
             _ => Err(NameError::new("a version", text, RULE)),
         }
     }
@@ -39,8 +35,7 @@ impl Version {
 }
 
 fn decimal(text: &str) -> Option<u32> {
-    let plain =
-        text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     if plain { text.parse().ok() } else { None }
 }
 

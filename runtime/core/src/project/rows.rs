@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crypto::Digest;
 use crate::database::Write;
 use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status};
-use crate::event::{Header, Notification};
+use crate::event::{Applied, Header, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
@@ -31,7 +31,10 @@ const UNSET_CHECKPOINT: Cell = Cell::Null;
 
 /// Fills in the size of the checkpoint that covers these rows, where their table has a column for it.
 pub(super) fn set_checkpoint(table: &Table, writes: &mut [Write], size: u64) {
-    let Some(at) = table.position("checkpoint").filter(|_| table.name == name::INTENT || table.name == name::DIRECTORY) else { return };
+    let Some(at) = table.position("checkpoint").filter(|_| table.name == name::INTENT || table.name == name::DIRECTORY)
+    else {
+        return;
+    };
     for write in writes {
         if let Write::Insert(row) = write
             && let Some(cell) = row.get_mut(at)
@@ -69,33 +72,70 @@ pub(super) fn directory_row(event: &DirectoryEvent, log: &str, position: u64) ->
 }
 
 /// The rows that a directory event makes or changes: those whose entries bear its seq.
-pub(super) fn directory_writes(seq: u64, proposed: bool, directory: &Directory, package: Option<&[u8]>) -> Vec<(&'static str, Write)> {
+pub(super) fn directory_writes(
+    seq: u64,
+    proposed: bool,
+    directory: &Directory,
+    package: Option<&[u8]>,
+) -> Vec<(&'static str, Write)> {
     let mut writes = Vec::new();
     for (participant, found) in directory.participants().iter().filter(|(_, found)| found.seq == seq) {
-        let row = vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
+        let row =
+            vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
         writes.push((name::PARTICIPANT, Write::Put(row)));
     }
     for (node, found) in directory.nodes().iter().filter(|(_, found)| found.seq == seq) {
-        let row = vec![text(node), text(&found.participant), text(found.key), Cell::count(found.incarnation), Cell::count(seq)];
+        let row = vec![
+            text(node),
+            text(&found.participant),
+            text(found.key),
+            Cell::count(found.incarnation),
+            Cell::count(seq),
+        ];
         writes.push((name::NODE, Write::Put(row)));
     }
     for (actor, found) in directory.actors().iter().filter(|(_, found)| found.seq == seq) {
         let roles = Json::from(found.roles.iter().map(|role| Json::from(role.as_str())).collect::<Vec<_>>());
         let revoked = found.revoked.map_or(Cell::Null, Cell::Timestamp);
-        let row = vec![text(actor), text(actor.participant()), Cell::Text(roles.canonical()), text(found.key), Cell::Timestamp(found.since), revoked, Cell::count(seq)];
+        let row = vec![
+            text(actor),
+            text(actor.participant()),
+            Cell::Text(roles.canonical()),
+            text(found.key),
+            Cell::Timestamp(found.since),
+            revoked,
+            Cell::count(seq),
+        ];
         writes.push((name::ACTOR, Write::Put(row)));
     }
     for (contract, version, found) in contracts(directory).filter(|(_, _, found)| found.seq == seq) {
         let write = if proposed {
             let bytes = package.map_or(Cell::Bytes(Vec::new()), |bytes| Cell::Bytes(bytes.to_vec()));
-            Write::Insert(vec![text(contract), text(version), text(found.manifest.digest()), text(found.status.as_str()), Cell::count(seq), bytes])
+            Write::Insert(vec![
+                text(contract),
+                text(version),
+                text(found.manifest.digest()),
+                text(found.status.as_str()),
+                Cell::count(seq),
+                bytes,
+            ])
         } else {
-            Write::Update { key: vec![text(contract), text(version)], set: vec![(3, text(found.status.as_str())), (4, Cell::count(seq))] }
+            Write::Update {
+                key: vec![text(contract), text(version)],
+                set: vec![(3, text(found.status.as_str())), (4, Cell::count(seq))],
+            }
         };
         writes.push((name::CONTRACT, write));
         if found.status == Status::Active && !proposed {
             writes.extend(found.manifest.specs.iter().map(|(spec, body)| {
-                let row = vec![text(contract), text(version), text(spec), text(body.digest()), Cell::Text(body.document().canonical()), Cell::count(seq)];
+                let row = vec![
+                    text(contract),
+                    text(version),
+                    text(spec),
+                    text(body.digest()),
+                    Cell::Text(body.document().canonical()),
+                    Cell::count(seq),
+                ];
                 (name::SPEC, Write::Put(row))
             }));
         }
@@ -103,23 +143,36 @@ pub(super) fn directory_writes(seq: u64, proposed: bool, directory: &Directory, 
     writes
 }
 
-fn contracts(directory: &Directory) -> impl Iterator<Item = (&crate::names::ContractName, &crate::names::Version, &crate::directory::Contract)> {
-    directory.contracts().iter().flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)))
+fn contracts(
+    directory: &Directory,
+) -> impl Iterator<Item = (&crate::names::ContractName, &crate::names::Version, &crate::directory::Contract)> {
+    directory
+        .contracts()
+        .iter()
+        .flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)))
 }
 
 /// Contract, version and method of an intent, as far as it has them.
 fn called(intent: &VerifiedIntent, package: Option<&Digest>, directory: &Directory) -> [Cell; 3] {
-    let version = package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version.clone());
+    let version =
+        package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version.clone());
     match intent.call() {
         Call::Method { contract, method, .. } => [text(contract), maybe(version), text(method)],
         Call::Changes { .. } => [Cell::Null, maybe(version), Cell::Null],
     }
 }
 
-pub(super) fn intent_row(intent: &VerifiedIntent, outcome: &Outcome, directory: &Directory, log: &str, position: u64) -> Row {
+pub(super) fn intent_row(
+    intent: &VerifiedIntent,
+    outcome: &Outcome,
+    directory: &Directory,
+    log: &str,
+    position: u64,
+) -> Row {
     let payload = intent.payload();
     let [contract, version, method] = called(intent, outcome.reasons.judged.package.as_ref(), directory);
-    let records = Json::from(intent.targets().iter().map(|target| Json::from(target.record.as_str())).collect::<Vec<_>>());
+    let records =
+        Json::from(intent.targets().iter().map(|target| Json::from(target.record.as_str())).collect::<Vec<_>>());
     let first = intent.targets().first().map(|target| target.record.to_string());
     let expect = intent.targets().iter().any(|target| target.expect.is_some());
     let expected = Json::from(intent.targets().iter().map(|target| Json::from(target.expect)).collect::<Vec<_>>());
@@ -183,11 +236,14 @@ pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory:
 pub(super) fn change_rows(event: &SealedEvent) -> Vec<Row> {
     let mut rows = Vec::new();
     for (section, body) in &event.openings.sections {
-        let before = event.values_before.get(section).map(Vec::as_slice).unwrap_or_default();
-        for (operation, before) in body.changes.iter().zip(before) {
+        let applied = event.applied.get(section).map(Vec::as_slice).unwrap_or_default();
+        for (operation, Applied { before, moved }) in body.changes.iter().zip(applied) {
             let value = match operation {
-                Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => text(value.canonical()),
-                Operation::Remove { .. } | Operation::Move { .. } | Operation::Copy { .. } => Cell::Null,
+                Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => {
+                    text(value.canonical())
+                }
+                Operation::Move { .. } | Operation::Copy { .. } => maybe(moved.as_ref().map(Json::canonical)),
+                Operation::Remove { .. } => Cell::Null,
             };
             rows.push(vec![
                 text(event.id),
@@ -212,7 +268,14 @@ pub fn notification_id(header: &Header, section: &str, index: usize) -> String {
 
 /// A notification as consumers get it, a CloudEvent 1.0; the proof is added when it is relayed.
 #[must_use]
-pub fn cloud_event(header: &Header, event_id: &Digest, spec: &str, section: &str, index: usize, notification: &Notification) -> Json {
+pub fn cloud_event(
+    header: &Header,
+    event_id: &Digest,
+    spec: &str,
+    section: &str,
+    index: usize,
+    notification: &Notification,
+) -> Json {
     json!({
         "specversion": "1.0", "id": notification_id(header, section, index), "source": format!("lockstep://{}/{}", header.network, header.sequencer),
         "type": notification.kind.as_str(), "subject": format!("{spec}/{}", header.record), "time": header.time.to_string(),
@@ -230,7 +293,10 @@ pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
                 text(&event.entry.name),
                 text(&event.header.record),
                 text(&notification.kind),
-                text(cloud_event(&event.header, &event.id, event.entry.name.as_str(), section, index, notification).canonical()),
+                text(
+                    cloud_event(&event.header, &event.id, event.entry.name.as_str(), section, index, notification)
+                        .canonical(),
+                ),
                 Cell::count(position * 1_000_000 + notification.index),
                 text(section),
                 text(event.id),
@@ -292,7 +358,9 @@ pub(super) fn record_write(
 ) -> Write {
     let row = || {
         let mut row = vec![text(record)];
-        row.extend(sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))));
+        row.extend(
+            sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))),
+        );
         row.extend(projected(entry, after));
         row.extend(head_cells(after, time));
         row
@@ -311,7 +379,13 @@ pub(super) fn record_write(
         }
     }
     let first_head = first_projected + entry.spec.projections.len();
-    set.extend(head_cells(after, time).into_iter().enumerate().map(|(index, cell)| (first_head + index, cell)).filter(|(index, _)| *index != first_head + 3));
+    set.extend(
+        head_cells(after, time)
+            .into_iter()
+            .enumerate()
+            .map(|(index, cell)| (first_head + index, cell))
+            .filter(|(index, _)| *index != first_head + 3),
+    );
     Write::Update { key: vec![text(record)], set }
 }
 

@@ -11,13 +11,7 @@ use super::{Schema, Violation};
 use crate::json::{Json, Object, shortened, write_token};
 
 pub(super) fn check(tree: &Tree, value: &Json) -> Result<(), Violation> {
-    let mut check = Check {
-        tree,
-        work: Schema::WORK,
-        depth: Schema::DEPTH,
-        path: Vec::new(),
-        quiet: false,
-    };
+    let mut check = Check { tree, work: Schema::WORK, depth: Schema::DEPTH, path: Vec::new(), quiet: false };
     match check.node(0, value) {
         Ok(()) => Ok(()),
         Err(Stop::Misfit(violation) | Stop::Exhausted(violation)) => Err(violation),
@@ -53,19 +47,13 @@ impl<'a> Check<'a> {
     fn node(&mut self, id: Id, value: &'a Json) -> Verdict {
         self.spend(1)?;
         let Some(depth) = self.depth.checked_sub(1) else {
-            return self.exhausted(
-                "the schema refers to itself too often for this value; make the value flatter",
-            );
+            return self.exhausted("the schema refers to itself too often for this value; make the value flatter");
         };
         self.depth = depth;
         let tree = self.tree;
         let verdict = match tree.nodes.get(id) {
-            Some(Node::All(keywords)) => keywords
-                .iter()
-                .try_for_each(|keyword| self.keyword(keyword, value)),
-            Some(Node::Never) | None => {
-                self.misfit("false", || "nothing is allowed here".to_owned())
-            }
+            Some(Node::All(keywords)) => keywords.iter().try_for_each(|keyword| self.keyword(keyword, value)),
+            Some(Node::Never) | None => self.misfit("false", || "nothing is allowed here".to_owned()),
         };
         self.depth += 1;
         verdict
@@ -85,20 +73,10 @@ impl<'a> Check<'a> {
             Keyword::OneOf(ids) => self.one_of(ids, value),
             Keyword::Not(id) => {
                 let fits = self.fits(*id, value)?;
-                self.require(!fits, "not", || {
-                    "the value is one that is not allowed".to_owned()
-                })
+                self.require(!fits, "not", || "the value is one that is not allowed".to_owned())
             }
-            Keyword::If {
-                condition,
-                then,
-                otherwise,
-            } => {
-                let branch = if self.fits(*condition, value)? {
-                    then
-                } else {
-                    otherwise
-                };
+            Keyword::If { condition, then, otherwise } => {
+                let branch = if self.fits(*condition, value)? { then } else { otherwise };
                 branch.map_or(Ok(()), |id| self.node(id, value))
             }
             _ => match value {
@@ -115,22 +93,12 @@ impl<'a> Check<'a> {
         let (name, fits, what, bound) = match keyword {
             Keyword::Minimum(bound) => ("minimum", number >= *bound, "at least", *bound),
             Keyword::Maximum(bound) => ("maximum", number <= *bound, "at most", *bound),
-            Keyword::ExclusiveMinimum(bound) => {
-                ("exclusiveMinimum", number > *bound, "more than", *bound)
-            }
-            Keyword::ExclusiveMaximum(bound) => {
-                ("exclusiveMaximum", number < *bound, "less than", *bound)
-            }
+            Keyword::ExclusiveMinimum(bound) => ("exclusiveMinimum", number > *bound, "more than", *bound),
+            Keyword::ExclusiveMaximum(bound) => ("exclusiveMaximum", number < *bound, "less than", *bound),
             _ => return Ok(()),
         };
-        let show = |number| {
-            crate::json::Number::from_f64(number)
-                .map(|number| number.to_string())
-                .unwrap_or_default()
-        };
-        self.require(fits, name, || {
-            format!("{} should be {what} {}", show(number), show(bound))
-        })
+        let show = |number| crate::json::Number::from_f64(number).map(|number| number.to_string()).unwrap_or_default();
+        self.require(fits, name, || format!("{} should be {what} {}", show(number), show(bound)))
     }
 
     fn text(&mut self, keyword: &Keyword, text: &str) -> Verdict {
@@ -140,11 +108,7 @@ impl<'a> Check<'a> {
             Keyword::Pattern(pattern) => {
                 self.spend(pattern.work(text))?;
                 self.require(pattern.matches(text), "pattern", || {
-                    format!(
-                        "{} does not match the pattern {}",
-                        quoted(text),
-                        pattern.source()
-                    )
+                    format!("{} does not match the pattern {}", quoted(text), pattern.source())
                 })
             }
             _ => Ok(()),
@@ -162,10 +126,7 @@ impl<'a> Check<'a> {
             Keyword::MaxItems(bound) => self.bound("maxItems", items.len(), *bound, false, "items"),
             Keyword::UniqueItems => self.unique(items),
             Keyword::Items { prefix, rest } => {
-                let schemas = prefix
-                    .iter()
-                    .map(Some)
-                    .chain(std::iter::repeat(rest.as_ref()));
+                let schemas = prefix.iter().map(Some).chain(std::iter::repeat(rest.as_ref()));
                 for ((index, item), schema) in items.iter().enumerate().zip(schemas) {
                     let Some(id) = schema else { break };
                     self.within(Step::Item(index), |this| this.node(*id, item))?;
@@ -178,9 +139,7 @@ impl<'a> Check<'a> {
                         return Ok(());
                     }
                 }
-                self.misfit("contains", || {
-                    "none of the items is of the kind that must be among them".to_owned()
-                })
+                self.misfit("contains", || "none of the items is of the kind that must be among them".to_owned())
             }
             _ => Ok(()),
         }
@@ -193,9 +152,7 @@ impl<'a> Check<'a> {
             let canonical = item.canonical();
             self.spend(4 + canonical.len() as u64 / 64)?;
             if !seen.insert(canonical) {
-                return self.misfit("uniqueItems", || {
-                    format!("item {index} equals an earlier one")
-                });
+                return self.misfit("uniqueItems", || format!("item {index} equals an earlier one"));
             }
         }
         Ok(())
@@ -203,28 +160,19 @@ impl<'a> Check<'a> {
 
     fn members(&mut self, keyword: &'a Keyword, members: &'a Object) -> Verdict {
         match keyword {
-            Keyword::MinProperties(bound) => {
-                self.bound("minProperties", members.len(), *bound, true, "members")
-            }
-            Keyword::MaxProperties(bound) => {
-                self.bound("maxProperties", members.len(), *bound, false, "members")
-            }
+            Keyword::MinProperties(bound) => self.bound("minProperties", members.len(), *bound, true, "members"),
+            Keyword::MaxProperties(bound) => self.bound("maxProperties", members.len(), *bound, false, "members"),
             Keyword::Required(names) => {
                 self.spend(names.len() as u64)?;
                 let missing = names.iter().find(|name| !members.contains_key(name));
                 self.require(missing.is_none(), "required", || {
-                    format!(
-                        "the member {} is missing",
-                        missing.map(|name| quoted(name)).unwrap_or_default()
-                    )
+                    format!("the member {} is missing", missing.map(|name| quoted(name)).unwrap_or_default())
                 })
             }
-            Keyword::PropertyNames(id) => members
-                .keys()
-                .try_for_each(|key| self.property_name(*id, key)),
-            Keyword::Properties(properties) => members
-                .iter()
-                .try_for_each(|(key, member)| self.member(properties, key, member)),
+            Keyword::PropertyNames(id) => members.keys().try_for_each(|key| self.property_name(*id, key)),
+            Keyword::Properties(properties) => {
+                members.iter().try_for_each(|(key, member)| self.member(properties, key, member))
+            }
             _ => Ok(()),
         }
     }
@@ -232,27 +180,14 @@ impl<'a> Check<'a> {
     fn property_name(&mut self, id: Id, key: &str) -> Verdict {
         // The name is a value of its own, so it gets a check of its own, paid from the same budget.
         let name = Json::from(key);
-        let mut inner = Check {
-            tree: self.tree,
-            work: self.work,
-            depth: self.depth,
-            path: Vec::new(),
-            quiet: self.quiet,
-        };
+        let mut inner =
+            Check { tree: self.tree, work: self.work, depth: self.depth, path: Vec::new(), quiet: self.quiet };
         let verdict = inner.node(id, &name);
         self.work = inner.work;
         match verdict {
-            Err(Stop::Misfit(violation)) => self.misfit("propertyNames", || {
-                format!(
-                    "the key {} is not allowed: {}",
-                    quoted(key),
-                    violation.message
-                )
-            }),
-            Err(Stop::Exhausted(violation)) => Err(Stop::Exhausted(Violation {
-                path: self.pointer(),
-                ..violation
-            })),
+            Err(Stop::Misfit(violation)) => self
+                .misfit("propertyNames", || format!("the key {} is not allowed: {}", quoted(key), violation.message)),
+            Err(Stop::Exhausted(violation)) => Err(Stop::Exhausted(Violation { path: self.pointer(), ..violation })),
             Ok(()) => Ok(()),
         }
     }
@@ -279,9 +214,7 @@ impl<'a> Check<'a> {
 
     fn additional(&mut self, id: Id, key: &'a str, member: &'a Json) -> Verdict {
         if matches!(self.tree.nodes.get(id), Some(Node::Never)) {
-            return self.misfit("additionalProperties", || {
-                format!("the member {} is not allowed here", quoted(key))
-            });
+            return self.misfit("additionalProperties", || format!("the member {} is not allowed here", quoted(key)));
         }
         self.within(Step::Key(key), |this| this.node(id, member))
     }
@@ -293,10 +226,7 @@ impl<'a> Check<'a> {
             match self.node(*id, value) {
                 Err(Stop::Misfit(violation)) => {
                     let steps = |violation: &Violation| violation.path.matches('/').count();
-                    if closest
-                        .as_ref()
-                        .is_none_or(|closest| steps(&violation) > steps(closest))
-                    {
+                    if closest.as_ref().is_none_or(|closest| steps(&violation) > steps(closest)) {
                         closest = Some(violation);
                     }
                 }
@@ -304,10 +234,7 @@ impl<'a> Check<'a> {
             }
         }
         self.misfit("anyOf", || match closest {
-            Some(closest) => format!(
-                "none of the {} alternatives fits; the closest says: {closest}",
-                ids.len()
-            ),
+            Some(closest) => format!("none of the {} alternatives fits; the closest says: {closest}", ids.len()),
             None => "there is no alternative".to_owned(),
         })
     }
@@ -321,18 +248,12 @@ impl<'a> Check<'a> {
             1 => Ok(()),
             // Nothing fits: the same question as anyOf, answered as helpfully.
             0 if !self.quiet => match self.any_of(ids, value) {
-                Err(Stop::Misfit(violation)) => Err(Stop::Misfit(Violation {
-                    keyword: "oneOf",
-                    ..violation
-                })),
+                Err(Stop::Misfit(violation)) => Err(Stop::Misfit(Violation { keyword: "oneOf", ..violation })),
                 other => other,
             },
-            _ => self.misfit("oneOf", || {
-                format!(
-                    "{fitting} of the {} alternatives fit, exactly one should",
-                    ids.len()
-                )
-            }),
+            _ => {
+                self.misfit("oneOf", || format!("{fitting} of the {} alternatives fit, exactly one should", ids.len()))
+            }
         }
     }
 
@@ -340,36 +261,15 @@ impl<'a> Check<'a> {
         self.spend(listed.work)?;
         self.require(listed.values.contains(value), name, || {
             let allowed: Vec<String> = listed.values.iter().take(8).map(describe).collect();
-            let more = if listed.values.len() > allowed.len() {
-                ", …"
-            } else {
-                ""
-            };
-            format!(
-                "expected {}{more}, found {}",
-                allowed.join(", "),
-                describe(value)
-            )
+            let more = if listed.values.len() > allowed.len() { ", …" } else { "" };
+            format!("expected {}{more}, found {}", allowed.join(", "), describe(value))
         })
     }
 
-    fn bound(
-        &mut self,
-        name: &'static str,
-        found: usize,
-        bound: u64,
-        least: bool,
-        what: &str,
-    ) -> Verdict {
+    fn bound(&mut self, name: &'static str, found: usize, bound: u64, least: bool, what: &str) -> Verdict {
         let found = found as u64;
-        let (fits, should) = if least {
-            (found >= bound, "at least")
-        } else {
-            (found <= bound, "at most")
-        };
-        self.require(fits, name, || {
-            format!("there should be {should} {bound} {what}, not {found}")
-        })
+        let (fits, should) = if least { (found >= bound, "at least") } else { (found <= bound, "at most") };
+        self.require(fits, name, || format!("there should be {should} {bound} {what}, not {found}"))
     }
 
     /// Whether a value fits, when it is only a question.
@@ -384,44 +284,23 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn within<T>(
-        &mut self,
-        step: Step<'a>,
-        act: impl FnOnce(&mut Self) -> Result<T, Stop>,
-    ) -> Result<T, Stop> {
+    fn within<T>(&mut self, step: Step<'a>, act: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
         self.path.push(step);
         let result = act(self);
         self.path.pop();
         result
     }
 
-    fn require(
-        &mut self,
-        fits: bool,
-        keyword: &'static str,
-        message: impl FnOnce() -> String,
-    ) -> Verdict {
-        if fits {
-            Ok(())
-        } else {
-            self.misfit(keyword, message)
-        }
+    fn require(&mut self, fits: bool, keyword: &'static str, message: impl FnOnce() -> String) -> Verdict {
+        if fits { Ok(()) } else { self.misfit(keyword, message) }
     }
 
     fn misfit(&mut self, keyword: &'static str, message: impl FnOnce() -> String) -> Verdict {
         if self.quiet {
-            return Err(Stop::Misfit(Violation {
-                path: String::new(),
-                keyword,
-                message: String::new(),
-            }));
+            return Err(Stop::Misfit(Violation { path: String::new(), keyword, message: String::new() }));
         }
         self.spend(20)?;
-        Err(Stop::Misfit(Violation {
-            path: self.pointer(),
-            keyword,
-            message: message(),
-        }))
+        Err(Stop::Misfit(Violation { path: self.pointer(), keyword, message: message() }))
     }
 
     fn spend(&mut self, work: u64) -> Verdict {
@@ -430,19 +309,13 @@ impl<'a> Check<'a> {
                 self.work = left;
                 Ok(())
             }
-            None => self.exhausted(
-                "checking this value against its schema costs too much; make either simpler",
-            ),
+            None => self.exhausted("checking this value against its schema costs too much; make either simpler"),
         }
     }
 
     fn exhausted(&mut self, message: &str) -> Verdict {
         self.work = 0;
-        let violation = Violation {
-            path: self.pointer(),
-            keyword: "work",
-            message: message.to_owned(),
-        };
+        let violation = Violation { path: self.pointer(), keyword: "work", message: message.to_owned() };
         Err(Stop::Exhausted(violation))
     }
 

@@ -48,9 +48,7 @@ impl<'a> Compiler<'a> {
             return Ok(());
         };
         let Json::Object(definitions) = definitions else {
-            return self.within("$defs", |this| {
-                this.bad_value("an object of schemas", definitions)
-            });
+            return self.within("$defs", |this| this.bad_value("an object of schemas", definitions));
         };
         for name in definitions.keys() {
             let id = self.reserve();
@@ -132,10 +130,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn unknown(&self, why: &str) -> Result<(), SchemaError> {
-        Err(self.error(
-            SchemaErrorKind::UnknownKeyword,
-            format!("this keyword {why}"),
-        ))
+        Err(self.error(SchemaErrorKind::UnknownKeyword, format!("this keyword {why}")))
     }
 
     fn keyword(
@@ -172,9 +167,7 @@ impl<'a> Compiler<'a> {
             "$ref" => Keyword::Ref(self.reference(value)?),
             "type" => Keyword::Type(self.types(value)?),
             "const" => Keyword::Const(Listed::new(vec![value.clone()])),
-            "enum" => Keyword::Enum(Listed::new(
-                self.list(value, "an array of values")?.to_vec(),
-            )),
+            "enum" => Keyword::Enum(Listed::new(self.list(value, "an array of values")?.to_vec())),
             "minimum" => Keyword::Minimum(self.number(value)?),
             "maximum" => Keyword::Maximum(self.number(value)?),
             "exclusiveMinimum" => Keyword::ExclusiveMinimum(self.number(value)?),
@@ -197,12 +190,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// `properties` and its siblings become one keyword, at the first of them.
-    fn properties(
-        &mut self,
-        name: &str,
-        siblings: &'a Object,
-        keywords: &mut Vec<Keyword>,
-    ) -> Result<(), SchemaError> {
+    fn properties(&mut self, name: &str, siblings: &'a Object, keywords: &mut Vec<Keyword>) -> Result<(), SchemaError> {
         if matches!(keywords.last(), Some(Keyword::Properties(_))) {
             return Ok(());
         }
@@ -227,9 +215,7 @@ impl<'a> Compiler<'a> {
                 Ok(())
             })?;
         }
-        properties
-            .named
-            .sort_by(|(left, _), (right, _)| left.cmp(right));
+        properties.named.sort_by(|(left, _), (right, _)| left.cmp(right));
         if let Some(schema) = siblings.get("additionalProperties") {
             properties.additional = Some(self.child("additionalProperties", schema)?);
         }
@@ -239,12 +225,7 @@ impl<'a> Compiler<'a> {
     }
 
     /// `prefixItems` and `items` become one keyword, at the first of them.
-    fn items(
-        &mut self,
-        name: &str,
-        siblings: &'a Object,
-        keywords: &mut Vec<Keyword>,
-    ) -> Result<(), SchemaError> {
+    fn items(&mut self, name: &str, siblings: &'a Object, keywords: &mut Vec<Keyword>) -> Result<(), SchemaError> {
         if matches!(keywords.last(), Some(Keyword::Items { .. })) {
             return Ok(());
         }
@@ -252,10 +233,7 @@ impl<'a> Compiler<'a> {
             Some(value) => self.schemas("prefixItems", value)?,
             None => Vec::new(),
         };
-        let rest = siblings
-            .get("items")
-            .map(|schema| self.child("items", schema))
-            .transpose()?;
+        let rest = siblings.get("items").map(|schema| self.child("items", schema)).transpose()?;
         debug_assert!(siblings.contains_key(name));
         keywords.push(Keyword::Items { prefix, rest });
         Ok(())
@@ -263,19 +241,9 @@ impl<'a> Compiler<'a> {
 
     fn condition(&mut self, value: &'a Json, siblings: &'a Object) -> Result<Keyword, SchemaError> {
         let condition = self.child("if", value)?;
-        let then = siblings
-            .get("then")
-            .map(|schema| self.child("then", schema))
-            .transpose()?;
-        let otherwise = siblings
-            .get("else")
-            .map(|schema| self.child("else", schema))
-            .transpose()?;
-        Ok(Keyword::If {
-            condition,
-            then,
-            otherwise,
-        })
+        let then = siblings.get("then").map(|schema| self.child("then", schema)).transpose()?;
+        let otherwise = siblings.get("else").map(|schema| self.child("else", schema)).transpose()?;
+        Ok(Keyword::If { condition, then, otherwise })
     }
 
     fn schemas(&mut self, name: &str, value: &'a Json) -> Result<Vec<Id>, SchemaError> {
@@ -284,11 +252,7 @@ impl<'a> Compiler<'a> {
             if schemas.is_empty() {
                 return this.bad_value("at least one schema", value);
             }
-            schemas
-                .iter()
-                .enumerate()
-                .map(|(index, schema)| this.child(&index.to_string(), schema))
-                .collect()
+            schemas.iter().enumerate().map(|(index, schema)| this.child(&index.to_string(), schema)).collect()
         })
     }
 
@@ -298,16 +262,13 @@ impl<'a> Compiler<'a> {
             return Ok(0);
         }
         let name = parse_reference(text);
-        name.and_then(|name| self.definitions.get(name.as_str()).copied())
-            .ok_or_else(|| {
-                let message = match parse_reference(text) {
-                    Some(_) => format!("there is no {text} in this schema"),
-                    None => {
-                        "a reference is # or #/$defs/NAME; copy other schemas into $defs".to_owned()
-                    }
-                };
-                self.error(SchemaErrorKind::BadReference, message)
-            })
+        name.and_then(|name| self.definitions.get(name.as_str()).copied()).ok_or_else(|| {
+            let message = match parse_reference(text) {
+                Some(_) => format!("there is no {text} in this schema"),
+                None => "a reference is # or #/$defs/NAME; copy other schemas into $defs".to_owned(),
+            };
+            self.error(SchemaErrorKind::BadReference, message)
+        })
     }
 
     fn types(&self, value: &Json) -> Result<Types, SchemaError> {
@@ -332,10 +293,7 @@ impl<'a> Compiler<'a> {
             read.push(self.text(name)?.to_owned());
         }
         read.sort();
-        if read
-            .windows(2)
-            .any(|pair| matches!(pair, [left, right] if left == right))
-        {
+        if read.windows(2).any(|pair| matches!(pair, [left, right] if left == right)) {
             return self.bad_value("each key once", value);
         }
         Ok(read)
@@ -346,28 +304,19 @@ impl<'a> Compiler<'a> {
     }
 
     fn list<'b>(&self, value: &'b Json, expected: &str) -> Result<&'b [Json], SchemaError> {
-        value
-            .as_array()
-            .map_or_else(|| self.bad_value(expected, value), Ok)
+        value.as_array().map_or_else(|| self.bad_value(expected, value), Ok)
     }
 
     fn text<'b>(&self, value: &'b Json) -> Result<&'b str, SchemaError> {
-        value
-            .as_str()
-            .map_or_else(|| self.bad_value("a string", value), Ok)
+        value.as_str().map_or_else(|| self.bad_value("a string", value), Ok)
     }
 
     fn number(&self, value: &Json) -> Result<f64, SchemaError> {
-        value
-            .as_f64()
-            .map_or_else(|| self.bad_value("a number", value), Ok)
+        value.as_f64().map_or_else(|| self.bad_value("a number", value), Ok)
     }
 
     fn count(&self, value: &Json) -> Result<u64, SchemaError> {
-        value.as_u64().map_or_else(
-            || self.bad_value("a whole number from 0 to 2^53 - 1", value),
-            Ok,
-        )
+        value.as_u64().map_or_else(|| self.bad_value("a whole number from 0 to 2^53 - 1", value), Ok)
     }
 
     /// Does something one step further down the schema.
@@ -381,8 +330,7 @@ impl<'a> Compiler<'a> {
         let written = write_token(&mut self.path, step);
         assert!(written.is_ok(), "writing into a string does not fail");
         if self.steps.len() > MOST_NESTING {
-            let message =
-                format!("schemas nest deeper than {MOST_NESTING} steps; use $defs and $ref");
+            let message = format!("schemas nest deeper than {MOST_NESTING} steps; use $defs and $ref");
             return Err(self.error(SchemaErrorKind::TooDeep, message));
         }
         let result = act(self)?;
@@ -401,11 +349,7 @@ impl<'a> Compiler<'a> {
     }
 
     fn error(&self, kind: SchemaErrorKind, message: String) -> SchemaError {
-        SchemaError {
-            kind,
-            path: self.path.clone(),
-            message,
-        }
+        SchemaError { kind, path: self.path.clone(), message }
     }
 }
 

@@ -71,10 +71,7 @@ pub(super) struct Properties {
 
 impl Properties {
     pub(super) fn named(&self, key: &str) -> Option<Id> {
-        let index = self
-            .named
-            .binary_search_by(|(name, _)| name.as_str().cmp(key))
-            .ok()?;
+        let index = self.named.binary_search_by(|(name, _)| name.as_str().cmp(key)).ok()?;
         self.named.get(index).map(|(_, id)| *id)
     }
 }
@@ -88,10 +85,7 @@ pub(super) struct Listed {
 
 impl Listed {
     pub(super) fn new(values: Vec<Json>) -> Listed {
-        let work = values
-            .iter()
-            .map(|value| 1 + value.canonical_len() as u64 / 64)
-            .sum();
+        let work = values.iter().map(|value| 1 + value.canonical_len() as u64 / 64).sum();
         Listed { values, work }
     }
 }
@@ -101,9 +95,7 @@ impl Listed {
 pub(super) struct Types(u8);
 
 /// In the order that messages list them.
-const TYPE_NAMES: [&str; 7] = [
-    "null", "boolean", "integer", "number", "string", "array", "object",
-];
+const TYPE_NAMES: [&str; 7] = ["null", "boolean", "integer", "number", "string", "array", "object"];
 
 impl Types {
     /// Adds a type; false when it is not one, or there already.
@@ -120,9 +112,7 @@ impl Types {
     pub(super) fn hold(self, value: &Json) -> bool {
         let of_kind = Types::bit(value.kind()).unwrap_or_default();
         let integer = match value {
-            Json::Number(number) if number.is_integer() => {
-                Types::bit("integer").unwrap_or_default()
-            }
+            Json::Number(number) if number.is_integer() => Types::bit("integer").unwrap_or_default(),
             _ => 0,
         };
         self.0 & (of_kind | integer) != 0
@@ -130,17 +120,12 @@ impl Types {
 
     /// The names, for a message: `string or null`.
     pub(super) fn describe(self) -> String {
-        let names: Vec<&str> = TYPE_NAMES
-            .into_iter()
-            .filter(|name| Types::bit(name).is_some_and(|bit| self.0 & bit != 0))
-            .collect();
+        let names: Vec<&str> =
+            TYPE_NAMES.into_iter().filter(|name| Types::bit(name).is_some_and(|bit| self.0 & bit != 0)).collect();
         names.join(" or ")
     }
 
     fn bit(name: &str) -> Option<u8> {
-        TYPE_NAMES
-            .iter()
-            .position(|known| *known == name)
-            .map(|index| 1 << index)
+        TYPE_NAMES.iter().position(|known| *known == name).map(|index| 1 << index)
     }
 }

@@ -22,22 +22,14 @@ impl Pattern {
     /// Compiles a pattern, or says what is wrong with it.
     pub(super) fn compile(source: &str) -> Result<Pattern, String> {
         if source.len() > Self::MOST_BYTES {
-            return Err(format!(
-                "the pattern has {} bytes, more than {}",
-                source.len(),
-                Self::MOST_BYTES
-            ));
+            return Err(format!("the pattern has {} bytes, more than {}", source.len(), Self::MOST_BYTES));
         }
         let size = states(source);
         if size > Self::MOST_STATES {
-            return Err(
-                "the pattern repeats too much; use minLength, maxLength or simpler repetitions"
-                    .to_owned(),
-            );
+            return Err("the pattern repeats too much; use minLength, maxLength or simpler repetitions".to_owned());
         }
-        let regex = Regex::new(source).map_err(|error| {
-            format!("the pattern is not a regular expression in RE2 style: {error}")
-        })?;
+        let regex = Regex::new(source)
+            .map_err(|error| format!("the pattern is not a regular expression in RE2 style: {error}"))?;
         Ok(Pattern { regex, size })
     }
 
@@ -78,16 +70,10 @@ fn states(source: &str) -> u64 {
                 (done, last) = (outer_done.saturating_add(outer_last), inner);
             }
             '{' => {
-                let counts: String =
-                    std::iter::from_fn(|| characters.next_if(|next| *next != '}')).collect();
+                let counts: String = std::iter::from_fn(|| characters.next_if(|next| *next != '}')).collect();
                 characters.next();
-                let largest = counts
-                    .split(',')
-                    .filter_map(|count| count.trim().parse::<u64>().ok())
-                    .max();
-                last = last
-                    .saturating_add(1)
-                    .saturating_mul(largest.unwrap_or(1).max(1));
+                let largest = counts.split(',').filter_map(|count| count.trim().parse::<u64>().ok()).max();
+                last = last.saturating_add(1).saturating_mul(largest.unwrap_or(1).max(1));
             }
             '*' | '+' | '?' => last = last.saturating_add(1),
             '[' => {
@@ -112,9 +98,7 @@ fn states(source: &str) -> u64 {
         }
         groups.push((done, last));
     }
-    groups.iter().fold(0, |sum, (done, last)| {
-        sum.saturating_add(*done).saturating_add(*last)
-    })
+    groups.iter().fold(0, |sum, (done, last)| sum.saturating_add(*done).saturating_add(*last))
 }
 
 #[cfg(test)]
@@ -140,13 +124,8 @@ mod tests {
 
     #[test]
     fn a_pattern_of_useful_size_is_accepted() {
-        for source in [
-            r"^-?(0|[1-9][0-9]{0,14})\.[0-9]{2}$",
-            "^[a-z][a-z0-9_]{0,63}$",
-            "^[0-9a-f]{64}$",
-            r"^\d+$",
-            "",
-        ] {
+        for source in [r"^-?(0|[1-9][0-9]{0,14})\.[0-9]{2}$", "^[a-z][a-z0-9_]{0,63}$", "^[0-9a-f]{64}$", r"^\d+$", ""]
+        {
             assert!(Pattern::compile(source).is_ok(), "{source}");
         }
         assert!(Pattern::compile("^a+$").unwrap().matches("aaa"));
@@ -155,12 +134,9 @@ mod tests {
 
     #[test]
     fn a_pattern_that_would_cost_too_much_is_refused() {
-        for source in [
-            "((a{99}){99}){99}",
-            "a{5000}",
-            "(((((((a{2}){2}){9}){9}){9}){9}){9}){9}",
-            "a{18446744073709551615}{9}",
-        ] {
+        for source in
+            ["((a{99}){99}){99}", "a{5000}", "(((((((a{2}){2}){9}){9}){9}){9}){9}){9}", "a{18446744073709551615}{9}"]
+        {
             assert!(Pattern::compile(source).is_err(), "{source}");
         }
         assert!(Pattern::compile(&"a".repeat(513)).is_err());

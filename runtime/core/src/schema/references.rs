@@ -10,11 +10,7 @@ const LONGEST_CHAIN: usize = 64;
 pub(super) fn parse_reference(text: &str) -> Option<String> {
     let name = text.strip_prefix("#/$defs/")?;
     // A percent sign would be an escape of the URI, a slash a place inside of a definition.
-    if name.contains(['/', '%']) {
-        None
-    } else {
-        unescape(name)
-    }
+    if name.contains(['/', '%']) { None } else { unescape(name) }
 }
 
 /// A subschema from which references lead back to it, or through too many others, without a step into the
@@ -64,14 +60,9 @@ fn applied_in_place(keyword: &Keyword) -> Vec<Id> {
     match keyword {
         Keyword::Ref(id) | Keyword::Not(id) => vec![*id],
         Keyword::AllOf(ids) | Keyword::AnyOf(ids) | Keyword::OneOf(ids) => ids.clone(),
-        Keyword::If {
-            condition,
-            then,
-            otherwise,
-        } => [Some(*condition), *then, *otherwise]
-            .into_iter()
-            .flatten()
-            .collect(),
+        Keyword::If { condition, then, otherwise } => {
+            [Some(*condition), *then, *otherwise].into_iter().flatten().collect()
+        }
         _ => Vec::new(),
     }
 }

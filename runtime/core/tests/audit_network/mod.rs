@@ -14,8 +14,8 @@ use lockstep_core::directory::{Body, Directory, DirectoryEvent, Founder};
 use lockstep_core::engine::{CodeError, Engine, Host, HostError, Limits, Rejection, Stop};
 use lockstep_core::execute::{Job, Packages, Rejected, Verdict, execute};
 use lockstep_core::intent::{Call, Door, Draft, RawChange, Target, verify};
-use lockstep_core::json::{Json, Limits as JsonLimits, Number, Operation};
 use lockstep_core::json;
+use lockstep_core::json::{Json, Limits as JsonLimits, Number, Operation};
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::names::{ActorId, ContractName, MethodName, NodeName, ParticipantName, RecordId, SpecName};
 use lockstep_core::outcome::{Ending, Outcome, Reasons};
@@ -63,8 +63,37 @@ impl Dice {
 }
 
 pub const WORDS: &[&str] = &[
-    "", "a", "straße", "été", "שלום", "日本語", "👩‍👩‍👧", "e\u{301}", "null", "1.0", "1", " ", "\"quoted\"", "line\nbreak", "tab\t", "~/0", "'; --", "\u{7f}\u{1}",
-    "Ωmega", "ﬀ", "\u{200b}zero", "%s", "\\u0041", "ẛ̣", "नमस्ते", "🇩🇪", "-0", "1e3", "true", "ǅ", "\u{feff}bom",
+    "",
+    "a",
+    "straße",
+    "été",
+    "שלום",
+    "日本語",
+    "👩‍👩‍👧",
+    "e\u{301}",
+    "null",
+    "1.0",
+    "1",
+    " ",
+    "\"quoted\"",
+    "line\nbreak",
+    "tab\t",
+    "~/0",
+    "'; --",
+    "\u{7f}\u{1}",
+    "Ωmega",
+    "ﬀ",
+    "\u{200b}zero",
+    "%s",
+    "\\u0041",
+    "ẛ̣",
+    "नमस्ते",
+    "🇩🇪",
+    "-0",
+    "1e3",
+    "true",
+    "ǅ",
+    "\u{feff}bom",
 ];
 
 /// Does what its arguments say: `{"ops":[{"record","section","op"}],"notify":[{"record","section","type","data"}],"reject":[reason,message]}`.
@@ -76,21 +105,38 @@ impl Engine for Script {
         drop(host.context());
         for op in arguments.get("ops").and_then(Json::as_array).unwrap_or_default() {
             let operation = Operation::from_json(op.get("op").unwrap()).unwrap();
-            match host.change(op.get("record").unwrap().as_u64().unwrap() as u32, op.get("section").unwrap().as_str().unwrap(), operation) {
+            match host.change(
+                op.get("record").unwrap().as_u64().unwrap() as u32,
+                op.get("section").unwrap().as_str().unwrap(),
+                operation,
+            ) {
                 Ok(()) => {}
                 Err(HostError::Stop) => return Err(Stop::Host),
-                Err(HostError::Failure { message, .. }) => return Err(Stop::Rejected(Rejection { reason: "patch_failed".into(), message })),
+                Err(HostError::Failure { message, .. }) => {
+                    return Err(Stop::Rejected(Rejection { reason: "patch_failed".into(), message }));
+                }
             }
         }
         for one in arguments.get("notify").and_then(Json::as_array).unwrap_or_default() {
             let text = |name: &str| one.get(name).unwrap().as_str().unwrap();
-            if host.notify(one.get("record").unwrap().as_u64().unwrap() as u32, text("section"), text("type"), one.get("data").unwrap().clone()).is_err() {
+            if host
+                .notify(
+                    one.get("record").unwrap().as_u64().unwrap() as u32,
+                    text("section"),
+                    text("type"),
+                    one.get("data").unwrap().clone(),
+                )
+                .is_err()
+            {
                 return Err(Stop::Host);
             }
         }
         match arguments.get("reject").and_then(Json::as_array) {
             None => Ok(()),
-            Some(no) => Err(Stop::Rejected(Rejection { reason: no[0].as_str().unwrap().into(), message: no[1].as_str().unwrap().into() })),
+            Some(no) => Err(Stop::Rejected(Rejection {
+                reason: no[0].as_str().unwrap().into(),
+                message: no[1].as_str().unwrap().into(),
+            })),
         }
     }
     fn check(&self, _: &Package) -> Result<(), CodeError> {
@@ -157,7 +203,8 @@ pub fn shop(version: &str, wider: bool, code: &[u8]) -> Package {
         writes.push(Json::from("extra"));
     }
     let usage = json!({"spec": "listing", "creates": true, "reads": ["main"], "writes": writes, "notifies": ["offer.made", "note.é"]});
-    let narrow = json!({"spec": "listing", "creates": true, "reads": ["notes"], "writes": ["main"], "notifies": ["offer.made"]});
+    let narrow =
+        json!({"spec": "listing", "creates": true, "reads": ["notes"], "writes": ["main"], "notifies": ["offer.made"]});
     let manifest = json!({
         "format": 1, "abi": 1, "name": "shop", "version": version, "sync": "compare",
         "specs": {"listing": {"roles": roles.clone(), "sections": sections, "parties": all.clone(), "projections": projected, "description": "Things for sale: été"},
@@ -181,7 +228,11 @@ impl Net {
             admin: (root.clone(), admin.public_key()),
             node: (node.clone(), node_signer.public_key()),
         };
-        let body = Body::Genesis { title: "tést net".into(), random: Digest::from_bytes(dice.bytes()), founders: vec![founder] };
+        let body = Body::Genesis {
+            title: "tést net".into(),
+            random: Digest::from_bytes(dice.bytes()),
+            founders: vec![founder],
+        };
         let genesis = DirectoryEvent::sign(None, time, &root, body, &admin).unwrap();
         let directory = Directory::found(&genesis).unwrap();
         let database = MemoryDatabase::new();
@@ -291,21 +342,38 @@ impl Net {
             for target in intent.targets() {
                 self.states.entry(target.record.clone()).or_insert(None);
             }
-            let job = Job { intent: &intent, directory: &self.directory, states: &self.states, packages: &self.shelf, engine: &Script, limits: Limits::default(), time: self.time };
+            let job = Job {
+                intent: &intent,
+                directory: &self.directory,
+                states: &self.states,
+                packages: &self.shelf,
+                engine: &Script,
+                limits: Limits::default(),
+                time: self.time,
+            };
             let executed = execute(&job).unwrap();
             let mut dice = self.dice.clone();
             let mut salt = || Salt::from(dice.bytes());
             let (ending, rejected, events) = match executed.verdict {
                 Verdict::Applied(effects) => {
-                    let sealing = Sealing { directory: &self.directory, log: "acme/1", sequencer: &self.node, intent: intent.id(), time: self.time };
+                    let sealing = Sealing {
+                        directory: &self.directory,
+                        log: "acme/1",
+                        sequencer: &self.node,
+                        intent: intent.id(),
+                        time: self.time,
+                    };
                     (Ending::Applied, None, seal(effects, &sealing, &mut salt))
                 }
                 Verdict::Rejected(rejected) => (Ending::Rejected, Some(rejected), Vec::new()),
-                Verdict::Expired => (Ending::Expired, Some(Rejected::new(lockstep_core::codes::Code::Expired, "too late")), Vec::new()),
+                Verdict::Expired => {
+                    (Ending::Expired, Some(Rejected::new(lockstep_core::codes::Code::Expired, "too late")), Vec::new())
+                }
             };
             let salts = [salt(), salt(), salt(), salt()];
             self.dice = dice;
-            let said = rejected.as_ref().map_or_else(|| ending.as_str().to_owned(), |rejected| rejected.code.to_string());
+            let said =
+                rejected.as_ref().map_or_else(|| ending.as_str().to_owned(), |rejected| rejected.code.to_string());
             *self.endings.entry(said).or_default() += 1;
             let directory = (self.directory.seq(), self.directory.head());
             let reasons = Reasons { rejected, judged: executed.judged, directory, salts };
@@ -358,7 +426,13 @@ impl Net {
 
     fn operations(&mut self, record: usize, section: &str) -> Vec<Json> {
         let op = |op: Json| json!({"record": record, "section": section, "op": op});
-        let content = if section == "main" { self.main() } else if section == "notes" { self.notes() } else { json!({"colour": self.word(), "more": self.value(2)}) };
+        let content = if section == "main" {
+            self.main()
+        } else if section == "notes" {
+            self.notes()
+        } else {
+            json!({"colour": self.word(), "more": self.value(2)})
+        };
         let mut ops = vec![op(json!({"op": "add", "path": "", "value": content}))];
         match self.dice.below(7) {
             0 => ops.push(op(json!({"op": "add", "path": "/more", "value": self.value(2)}))),
@@ -402,7 +476,8 @@ impl Net {
             let changes = vec![RawChange { record: 0, section: "body".into(), operation }];
             return (actor, Call::Changes { spec: SpecName::parse("memo").unwrap(), changes }, targets);
         }
-        let (method, count) = *self.dice.pick(&[("write", 1), ("write", 1), ("narrow", 1), ("both", 2), ("nothing", 1)]);
+        let (method, count) =
+            *self.dice.pick(&[("write", 1), ("write", 1), ("narrow", 1), ("both", 2), ("nothing", 1)]);
         let mut targets = vec![self.record("h")];
         while targets.len() < count {
             let next = self.record("h");
@@ -426,12 +501,18 @@ impl Net {
         if method == "write" && self.states.get(&targets[0].record).and_then(Option::as_ref).is_none() {
             ops.push(json!({"record": 0, "section": "parties", "op": {"op": "add", "path": "", "value": {"members": [{"role": "seller", "participant": "acme", "from": 1}]}}}));
         }
-        let notify: Vec<Json> = (0..self.dice.below(3)).map(|_| json!({"record": 0, "section": "main", "type": "offer.made", "data": self.value(2)})).collect();
+        let notify: Vec<Json> = (0..self.dice.below(3))
+            .map(|_| json!({"record": 0, "section": "main", "type": "offer.made", "data": self.value(2)}))
+            .collect();
         let mut arguments = json!({"ops": ops, "notify": notify, "note": self.word()});
         if let (0, Json::Object(object)) = (self.dice.below(6), &mut arguments) {
             object.insert("reject", json!(["too_low", self.word()]));
         }
-        let call = Call::Method { contract: ContractName::parse("shop").unwrap(), method: MethodName::parse(method).unwrap(), arguments };
+        let call = Call::Method {
+            contract: ContractName::parse("shop").unwrap(),
+            method: MethodName::parse(method).unwrap(),
+            arguments,
+        };
         (actor, call, targets)
     }
 
@@ -476,8 +557,14 @@ impl Net {
     pub fn copy(&self) -> Copy {
         let mut snapshot = block_on(self.database.snapshot()).unwrap();
         let page = Page { after: None, limit: usize::MAX };
-        let rows = self.tables().into_iter().map(|table| (table.name.clone(), block_on(snapshot.page(&table, &page)).unwrap()));
-        Copy { rows: rows.collect(), tables: self.tables().into_iter().map(|table| (table.name.clone(), table)).collect() }
+        let rows = self
+            .tables()
+            .into_iter()
+            .map(|table| (table.name.clone(), block_on(snapshot.page(&table, &page)).unwrap()));
+        Copy {
+            rows: rows.collect(),
+            tables: self.tables().into_iter().map(|table| (table.name.clone(), table)).collect(),
+        }
     }
 }
 
@@ -490,9 +577,15 @@ pub struct Copy {
 
 impl Snapshot for Copy {
     fn page<'a>(&'a mut self, table: &'a Table, page: &'a Page) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
-        let found = self.rows.get(&table.name).cloned().ok_or_else(|| DatabaseError::Shape { table: table.name.clone(), detail: "there is no such table".into() });
-        let places: Vec<usize> = table.columns.iter().filter_map(|column| self.tables.get(&table.name)?.position(&column.name)).collect();
-        let found = found.map(|rows| rows.into_iter().map(|row| places.iter().map(|at| row[*at].clone()).collect()).collect());
+        let found = self
+            .rows
+            .get(&table.name)
+            .cloned()
+            .ok_or_else(|| DatabaseError::Shape { table: table.name.clone(), detail: "there is no such table".into() });
+        let places: Vec<usize> =
+            table.columns.iter().filter_map(|column| self.tables.get(&table.name)?.position(&column.name)).collect();
+        let found =
+            found.map(|rows| rows.into_iter().map(|row| places.iter().map(|at| row[*at].clone()).collect()).collect());
         Box::pin(ready(found.map(|rows: Vec<Row>| if page.after.is_some() { Vec::new() } else { rows })))
     }
 }

@@ -46,9 +46,7 @@ impl Seed {
 
     pub(crate) fn text(&mut self) -> String {
         let length = [0, 1, 1, 2, 3, 9, 40][self.below(7)];
-        (0..length)
-            .map(|_| CHARACTERS[self.below(CHARACTERS.len())])
-            .collect()
+        (0..length).map(|_| CHARACTERS[self.below(CHARACTERS.len())]).collect()
     }
 
     pub(crate) fn number(&mut self) -> Number {
@@ -78,14 +76,8 @@ impl Seed {
             1 => Json::Bool(self.below(2) == 0),
             2 | 3 => Json::Number(self.number()),
             4 | 5 => Json::String(self.text()),
-            6 | 7 => (0..self.below(5))
-                .map(|_| self.document(depth - 1))
-                .collect(),
-            _ => Json::Object(
-                (0..self.below(6))
-                    .map(|_| (self.text(), self.document(depth - 1)))
-                    .collect::<Object>(),
-            ),
+            6 | 7 => (0..self.below(5)).map(|_| self.document(depth - 1)).collect(),
+            _ => Json::Object((0..self.below(6)).map(|_| (self.text(), self.document(depth - 1))).collect::<Object>()),
         }
     }
 
@@ -93,12 +85,7 @@ impl Seed {
     pub(crate) fn deep(&mut self, depth: usize) -> Json {
         (0..depth).fold(self.document(0), |inner, _| match self.below(2) {
             0 => Json::Array(vec![self.document(0), inner]),
-            _ => Json::Object(
-                [(self.text(), inner), (self.text(), self.document(0))]
-                    .into_iter()
-                    .rev()
-                    .collect(),
-            ),
+            _ => Json::Object([(self.text(), inner), (self.text(), self.document(0))].into_iter().rev().collect()),
         })
     }
 
@@ -110,11 +97,9 @@ impl Seed {
         while self.below(4) > 0 {
             let token = match place {
                 Json::Array(items) if self.below(8) > 0 => self.below(items.len() + 1).to_string(),
-                Json::Object(members) if !members.is_empty() && self.below(8) > 0 => members
-                    .keys()
-                    .nth(self.below(members.len()))
-                    .unwrap()
-                    .to_owned(),
+                Json::Object(members) if !members.is_empty() && self.below(8) > 0 => {
+                    members.keys().nth(self.below(members.len())).unwrap().to_owned()
+                }
                 _ => ["-", "0", "01", "a", ""][self.below(5)].to_owned(),
             };
             text.push('/');
@@ -132,27 +117,14 @@ impl Seed {
         let path = self.pointer(document);
         let from = self.pointer(document);
         match self.below(7) {
-            0 | 1 => Operation::Add {
-                path,
-                value: self.document(2),
-            },
+            0 | 1 => Operation::Add { path, value: self.document(2) },
             2 => Operation::Remove { path },
-            3 => Operation::Replace {
-                path,
-                value: self.document(2),
-            },
+            3 => Operation::Replace { path, value: self.document(2) },
             4 => Operation::Move { from, path },
             5 => Operation::Copy { from, path },
             _ => {
                 let value = document.at(&path).cloned().unwrap_or_default();
-                Operation::Test {
-                    path,
-                    value: if self.below(2) == 0 {
-                        value
-                    } else {
-                        self.document(1)
-                    },
-                }
+                Operation::Test { path, value: if self.below(2) == 0 { value } else { self.document(1) } }
             }
         }
     }
@@ -160,6 +132,5 @@ impl Seed {
 
 /// Reads what must be readable.
 pub(crate) fn read(text: &str) -> Json {
-    Json::parse(text.as_bytes(), &Limits::default())
-        .unwrap_or_else(|error| panic!("{error} in {text}"))
+    Json::parse(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{error} in {text}"))
 }

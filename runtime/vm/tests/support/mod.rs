@@ -1,6 +1,13 @@
 //! What the engine's tests share: a host that records, packages made of text.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "shared by several tests")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "shared by several tests"
+)]
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::engine::{Engine, Host, HostError, Limits, Stop};
@@ -40,7 +47,9 @@ impl Host for Recorder {
         self.ask(format!("read {record} {section} {pointer}"))?;
         match (section, pointer) {
             ("listing", "/asking_price") => Ok(Some("\"350000.00\"".to_owned())),
-            ("secret", _) => Err(HostError::Failure { code: "undeclared", message: "the method does not declare it".to_owned() }),
+            ("secret", _) => {
+                Err(HostError::Failure { code: "undeclared", message: "the method does not declare it".to_owned() })
+            }
             _ => Ok(None),
         }
     }
@@ -73,7 +82,7 @@ pub fn package(code: Vec<u8>, debug: Vec<u8>) -> Package {
     });
     if let Json::Object(members) = &mut document {
         for (name, half) in [("code", &code), ("debug", &debug)] {
-            (!half.is_empty()).then(|| members.insert(name, Digest::of(half).to_string()));
+            members.insert(name, (!half.is_empty()).then(|| Digest::of(half).to_string()));
         }
     }
     Package::new(Manifest::parse(&document).unwrap(), code, debug).unwrap()

@@ -11,12 +11,7 @@ fn check(text: impl AsRef<[u8]>, expected: &str) {
 fn refuse(text: impl AsRef<[u8]>, kind: JsonErrorKind, offset: usize) -> String {
     let text = text.as_ref();
     let error = Json::parse(text, &Limits::default()).expect_err(&String::from_utf8_lossy(text));
-    assert_eq!(
-        (error.kind, error.offset),
-        (kind, offset),
-        "{error} in {}",
-        String::from_utf8_lossy(text)
-    );
+    assert_eq!((error.kind, error.offset), (kind, offset), "{error} in {}", String::from_utf8_lossy(text));
     error.to_string()
 }
 
@@ -24,14 +19,8 @@ fn refuse(text: impl AsRef<[u8]>, kind: JsonErrorKind, offset: usize) -> String 
 fn documents_are_read() {
     check(" null ", "null");
     check("[true , false,\t[\n],{\r} ]", "[true,false,[],{}]");
-    check(
-        r#"{"b":{"y":1,"x":-2.50},"a":"x"}"#,
-        r#"{"a":"x","b":{"x":-2.5,"y":1}}"#,
-    );
-    check(
-        r#""\"\\\/\b\f\n\r\t\u0041\u00e9\uD83D\uDE00é😀""#,
-        "\"\\\"\\\\/\\b\\f\\n\\r\\tAé😀é😀\"",
-    );
+    check(r#"{"b":{"y":1,"x":-2.50},"a":"x"}"#, r#"{"a":"x","b":{"x":-2.5,"y":1}}"#);
+    check(r#""\"\\\/\b\f\n\r\t\u0041\u00e9\uD83D\uDE00é😀""#, "\"\\\"\\\\/\\b\\f\\n\\r\\tAé😀é😀\"");
 }
 
 #[test]
@@ -106,14 +95,8 @@ fn the_limits_are_exact() {
     refuse("{\"a\":".repeat(100_000), TooDeep, 64 * 5);
     let limits = |bytes, depth| Limits { bytes, depth };
     assert!(Json::parse(b"[1]", &limits(3, 1)).is_ok());
-    assert_eq!(
-        Json::parse(b"[1]", &limits(2, 1)).map_err(|error| error.kind),
-        Err(TooLong)
-    );
-    assert_eq!(
-        Json::parse(b"[1]", &limits(3, 0)).map_err(|error| error.kind),
-        Err(TooDeep)
-    );
+    assert_eq!(Json::parse(b"[1]", &limits(2, 1)).map_err(|error| error.kind), Err(TooLong));
+    assert_eq!(Json::parse(b"[1]", &limits(3, 0)).map_err(|error| error.kind), Err(TooDeep));
     let deepest = Json::parse(deep(100_000).as_bytes(), &limits(usize::MAX, usize::MAX));
     assert_eq!(deepest.map_err(|error| error.offset), Err(DEEPEST));
 }
@@ -121,10 +104,7 @@ fn the_limits_are_exact() {
 #[test]
 fn depth_is_counted_down_the_tree_and_not_along_it() {
     check("[[],[],[[]],{}]", "[[],[],[[]],{}]");
-    let limits = Limits {
-        bytes: 100,
-        depth: 2,
-    };
+    let limits = Limits { bytes: 100, depth: 2 };
     assert!(Json::parse(b"[[],[],{},[]]", &limits).is_ok());
 }
 
@@ -132,15 +112,9 @@ fn depth_is_counted_down_the_tree_and_not_along_it() {
 fn only_canonical_bytes_are_canonical() {
     let read = |text: &str| Json::parse_canonical(text.as_bytes(), &Limits::default());
     assert!(read(r#"{"a":[1,0.5,"é"],"b":null}"#).is_ok());
-    for (text, offset) in [
-        (" 1", 0),
-        ("1\n", 1),
-        ("1.0", 1),
-        ("-0", 0),
-        (r#"{"b":1,"a":2}"#, 2),
-        (r#"["\u00e9"]"#, 2),
-        (r#"["\/"]"#, 2),
-    ] {
+    for (text, offset) in
+        [(" 1", 0), ("1\n", 1), ("1.0", 1), ("-0", 0), (r#"{"b":1,"a":2}"#, 2), (r#"["\u00e9"]"#, 2), (r#"["\/"]"#, 2)]
+    {
         let error = read(text).expect_err(text);
         assert_eq!((error.kind, error.offset), (NotCanonical, offset), "{text}");
     }
