@@ -48,8 +48,8 @@ impl Directory {
         self.nodes.extend(mend.nodes);
         self.actors.extend(mend.actors);
         for manifest in mend.proposed {
-            let (name, version) = (manifest.name.clone(), manifest.version.clone());
-            self.packages.insert(manifest.digest(), (name.clone(), version.clone()));
+            let (name, version) = (manifest.name.clone(), manifest.version);
+            self.packages.insert(manifest.digest(), (name.clone(), version));
             let proposed =
                 Contract { manifest: Arc::new(manifest), status: Status::Proposed, approvals: BTreeSet::new(), seq };
             self.contracts.entry(name).or_default().entry(version).or_insert(proposed);
