@@ -218,19 +218,19 @@ fn node_key(home: &Home, directory: &Directory) -> Finding {
     let known = directory.nodes().get(&home.config.node).map(|node| node.key.clone());
     match (Key::read(&path), known) {
         (Ok(key), Some(known)) if key.public() == known => {
-            Finding::well("node key", "it is the one that the directory knows")
+            Finding::well("node_key", "it is the one that the directory knows")
         }
         (Ok(_), Some(_)) => Finding::ill(
-            "node key",
+            "node_key",
             format!("{} is another key than the directory knows for {}", path.display(), home.config.node),
             "restore the node's own key from its backup",
         ),
         (Ok(_), None) => Finding::ill(
-            "node key",
+            "node_key",
             format!("the directory knows no node {}", home.config.node),
             "lockstep.toml names the node; restore the name that this database was made with",
         ),
-        (Err(error), _) => Finding::of("node key", &error),
+        (Err(error), _) => Finding::of("node_key", &error),
     }
 }
 
@@ -247,7 +247,7 @@ fn keys(home: &Home, directory: &Directory) -> Vec<Finding> {
     for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "key")) {
         match Key::read(path) {
             Err(error) => found.push(Finding::of("keys", &error)),
-            Ok(key) => match unknown(&key, directory) {
+            Ok(key) => match outdated(&key, directory) {
                 None => well += 1,
                 Some((detail, fix)) => found.push(Finding::ill("keys", detail, fix)),
             },
@@ -259,19 +259,19 @@ fn keys(home: &Home, directory: &Directory) -> Vec<Finding> {
         let fix = format!("chmod go-w {}", folder.display());
         found.push(Finding::ill("keys", format!("others can write to {}", folder.display()), fix));
     }
-    found.push(Finding::well("keys", format!("{well} can be used, and only by their owner")));
+    if well > 0 || found.is_empty() {
+        found.push(Finding::well("keys", format!("{well} can be read, and only by their owner")));
+    }
     found
 }
 
-fn unknown(key: &Key, directory: &Directory) -> Option<(String, String)> {
+fn outdated(key: &Key, directory: &Directory) -> Option<(String, String)> {
     let owner = &key.owner;
     let actor = ActorId::parse(owner).ok().and_then(|id| directory.actors().get(&id));
     match actor {
-        // A key may be made long before its actor is added.
+        // A key may be made long before its actor is added, and the key of a revoked one is worth nothing anyway.
         None => None,
-        Some(actor) if actor.revoked.is_some() => {
-            Some((format!("the key of {owner} was revoked"), "delete the file, or keep it elsewhere".to_owned()))
-        }
+        Some(actor) if actor.revoked.is_some() => None,
         Some(actor) if actor.key != key.public() => Some((
             format!("{owner} has another key by now"),
             "get the current key from whoever rotated it, and delete this file".to_owned(),
