@@ -122,9 +122,22 @@ fn intents_events_and_queries_read_well() {
     );
 }
 
+/// A copy of the database that somebody edited with another client.
+fn edited_copy(place: &Place) {
+    for suffix in ["", "-wal"] {
+        std::fs::copy(place.dir().join(format!("lockstep.db{suffix}")), place.0.join(format!("edited.db{suffix}"))).unwrap();
+    }
+    let edits = ["UPDATE house_sale SET asking_price = 1", "DELETE FROM lockstep_outbox"];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for edit in edits {
+        runtime.block_on(lockstep_sqlite::client::execute(&place.0.join("edited.db"), edit)).unwrap();
+    }
+}
+
 #[test]
 fn checks_and_explanations_read_well() {
     let place = Place::sale("transcript-check");
+    edited_copy(&place);
     check(
         &place,
         "check",
@@ -132,9 +145,29 @@ fn checks_and_explanations_read_well() {
             &["verify"],
             &["verify", "--record", "house_sale/acme:sale-1"],
             &["verify", "--database", "sqlite:nowhere.db"],
+            &["verify", "--database", "sqlite:edited.db"],
             &["doctor"],
             &["explain", "stale_expect"],
             &["explain", "stale"],
         ],
     );
+}
+
+#[test]
+fn every_verb_has_examples_in_its_help() {
+    let place = Place::new("transcript-help");
+    let mut waiting: Vec<Vec<String>> = vec![Vec::new()];
+    while let Some(verb) = waiting.pop() {
+        let args: Vec<&str> = verb.iter().map(String::as_str).chain(["--help"]).collect();
+        let help = place.well(&args).stdout;
+        let listed = help.split_once("\nCommands:\n").map(|(_, rest)| rest.split("\n\n").next().unwrap_or_default());
+        match listed {
+            Some(list) => {
+                let names = list.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+                let names = names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help");
+                waiting.extend(names.map(|name| [verb.clone(), vec![name.to_owned()]].concat()));
+            }
+            None => assert!(help.contains("Example"), "lockstep {} has no example:\n{help}", verb.join(" ")),
+        }
+    }
 }
