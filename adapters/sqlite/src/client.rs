@@ -24,7 +24,10 @@ async fn connect(path: &Path) -> Result<SqliteConnection, DatabaseError> {
 pub async fn execute(path: &Path, statements: &[&str]) -> Result<(), DatabaseError> {
     let mut connection = connect(path).await?;
     for statement in statements {
-        sqlx::query(AssertSqlSafe((*statement).to_owned())).execute(&mut connection).await.map_err(|error| failed(path, &error))?;
+        sqlx::query(AssertSqlSafe((*statement).to_owned()))
+            .execute(&mut connection)
+            .await
+            .map_err(|error| failed(path, &error))?;
     }
     connection.close().await.map_err(|error| failed(path, &error))
 }
@@ -35,7 +38,11 @@ pub async fn execute(path: &Path, statements: &[&str]) -> Result<(), DatabaseErr
 /// The database's own words; the target must not be there.
 pub async fn copy(from: &Path, to: &Path) -> Result<(), DatabaseError> {
     let mut connection = connect(from).await?;
-    sqlx::query("VACUUM INTO ?").bind(to.display().to_string()).execute(&mut connection).await.map_err(|error| failed(from, &error))?;
+    sqlx::query("VACUUM INTO ?")
+        .bind(to.display().to_string())
+        .execute(&mut connection)
+        .await
+        .map_err(|error| failed(from, &error))?;
     connection.close().await.map_err(|error| failed(from, &error))?;
     execute(to, &["PRAGMA journal_mode = DELETE"]).await
 }

@@ -324,8 +324,7 @@ fn foreign_spec(
         Some(digest) => job.directory.specs().get(&digest),
         None => job.directory.newest_spec(&usage.spec),
     };
-    let entry =
-        entry.ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
+    let entry = entry.ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
     if !entry.spec.contracts.contains(contract) {
         return Err(no(
             Code::Entitlement,

@@ -229,7 +229,9 @@ fn read_sections(
     for (name, section) in fields.object("sections")?.iter() {
         SectionName::parse_declared(name)?;
         if name == OUTCOME {
-            return Err(SpecError::Invalid(format!("no section is called {OUTCOME}: what is declassified to it is how an intent ends")));
+            return Err(SpecError::Invalid(format!(
+                "no section is called {OUTCOME}: what is declassified to it is how an intent ends"
+            )));
         }
         let mut inner = Fields::of(section, &format!("section {name}"))?;
         let schema = Schema::compile(inner.need("schema")?)

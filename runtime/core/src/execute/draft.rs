@@ -123,7 +123,10 @@ impl DraftRecord {
             None => Ok(()),
             Some(section) => Err(Rejected::new(
                 Code::WrongRecords,
-                format!("the method names section {section}, which spec {} of {} does not have", self.entry.name, self.record),
+                format!(
+                    "the method names section {section}, which spec {} of {} does not have",
+                    self.entry.name, self.record
+                ),
             )),
         }
     }

@@ -75,7 +75,9 @@ impl<'a> Execution<'a> {
             return Err(self.undeclared(&format!("writes section {section} of record {record}")));
         }
         if draft.before.is_some() && !draft.usage.may_read(section) {
-            return Err(self.undeclared(&format!("writes section {section} of record {record} though it is there already")));
+            return Err(
+                self.undeclared(&format!("writes section {section} of record {record} though it is there already"))
+            );
         }
         self.open(index, section)
     }
