@@ -13,7 +13,7 @@ use crate::names::{ActorId, ContractName, MethodName, NodeName, RecordId, SpecNa
 use crate::time::Timestamp;
 
 pub use draft::{Draft, Submission};
-pub use verify::{Door, Refusal, read_stored, verify};
+pub use verify::{Door, Refusal, StoredError, read_stored, verify};
 
 /// DSSE payload type of an intent.
 pub const INTENT_TYPE: &str = "application/vnd.lockstep.intent.v1+json";
