@@ -17,6 +17,10 @@ const EXAMPLES: [(&str, &str); 4] = [
     ("delivery-versus-payment", "delivery_versus_payment-1.0.0"),
 ];
 
+/// What to do where sources and packages have parted: also after a change of the SDK, whose lines are in the debug half.
+const BLESS: &str =
+    "its package is older than its sources: LOCKSTEP_BLESS=1 cargo test -p lockstep-cli --test examples -- --ignored";
+
 fn folder(example: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(example)
 }
@@ -60,11 +64,16 @@ fn packages_built_anew_do_the_same() {
         let out = cache.join(format!("{package}.lockstep"));
         let built = build(&folder(example), &BuildOptions { out: Some(out.clone()), target_dir: Some(cache.clone()) });
         let built = built.unwrap_or_else(|error| panic!("{example}: {error}")).package;
-        let known = Package::decode(&std::fs::read(committed(example, package)).unwrap()).unwrap();
+        let file = committed(example, package);
+        if std::env::var_os("LOCKSTEP_BLESS").is_some() {
+            std::fs::copy(&out, &file).unwrap();
+        }
+        let known = Package::decode(&std::fs::read(&file).unwrap()).unwrap();
         let built_by = |package: &Package| package.manifest.document().get("build").cloned();
         if built_by(&built) == built_by(&known) {
-            assert_eq!(built.manifest.document(), known.manifest.document(), "{example}: build its package again");
-            assert_eq!(built.encode(), known.encode(), "{example}: build its package again");
+            let halves = |package: &Package| (package.manifest.code, package.manifest.debug, package.digest());
+            assert_eq!(halves(&built), halves(&known), "{example}: {BLESS}");
+            assert!(built.encode() == known.encode(), "{example}: {BLESS}");
         } else {
             eprintln!("{example}: built with another compiler than the committed package; bytes are not compared");
         }

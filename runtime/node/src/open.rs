@@ -144,6 +144,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
     stopped: Mutex<Option<String>>,
+    /// Told when no more intents are to be taken.
+    pub(crate) closing: tokio::sync::Notify,
 }
 
 impl Shared {
@@ -251,6 +253,7 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             stopped: Mutex::new(None),
+            closing: tokio::sync::Notify::new(),
             parts,
             config,
         });
@@ -314,9 +317,8 @@ impl Node {
 
     /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
     pub async fn stop(self) {
-        let Node { queue, done, .. } = self;
-        drop(queue);
-        if let Some(running) = done.lock().await.take() {
+        self.shared.closing.notify_one();
+        if let Some(running) = self.done.lock().await.take() {
             // A panic of the pipeline was reported to every waiter already.
             drop(running.await);
         }
