@@ -124,14 +124,12 @@ fn intents_events_and_queries_read_well() {
 
 /// A copy of the database that somebody edited with another client.
 fn edited_copy(place: &Place) {
-    for suffix in ["", "-wal"] {
-        std::fs::copy(place.dir().join(format!("lockstep.db{suffix}")), place.0.join(format!("edited.db{suffix}"))).unwrap();
-    }
-    let edits = ["UPDATE house_sale SET asking_price = 1", "DELETE FROM lockstep_outbox"];
+    use lockstep_sqlite::client::{copy, execute};
+    let edited = place.0.join("edited.db");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for edit in edits {
-        runtime.block_on(lockstep_sqlite::client::execute(&place.0.join("edited.db"), edit)).unwrap();
-    }
+    runtime.block_on(copy(&place.dir().join("lockstep.db"), &edited)).unwrap();
+    let edits = ["UPDATE house_sale SET asking_price = 1", "DELETE FROM lockstep_outbox"];
+    runtime.block_on(execute(&edited, &edits)).unwrap();
 }
 
 #[test]

@@ -45,7 +45,9 @@ pub(crate) enum ActorVerb {
         name: String,
     },
     /// Give an actor a new key, made here unless --public-key names one
-    #[command(after_help = "Examples:\n  lockstep actor rotate bob\n  lockstep actor rotate carol@inspector --public-key 7d4e…")]
+    #[command(
+        after_help = "Examples:\n  lockstep actor rotate bob\n  lockstep actor rotate carol@inspector --public-key 7d4e…"
+    )]
     Rotate {
         /// NAME, or NAME@PARTICIPANT
         name: String,
