@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use lockstep_core::json::{Json, Limits};
 
 /// A directory that is gone when the test is over.
-pub struct Place(pub PathBuf);
+pub(crate) struct Place(pub(crate) PathBuf);
 
 impl Drop for Place {
     fn drop(&mut self) {
@@ -17,20 +17,20 @@ impl Drop for Place {
 }
 
 /// What a command printed and how it ended.
-pub struct Ran {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// The one document on stdout.
-    pub fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Json {
         parse(&self.stdout)
     }
 
     /// The documents on stdout, one a line.
-    pub fn lines(&self) -> Vec<Json> {
+    pub(crate) fn lines(&self) -> Vec<Json> {
         self.stdout.lines().map(parse).collect()
     }
 }
@@ -41,7 +41,7 @@ fn parse(text: &str) -> Json {
 
 impl Place {
     /// An empty place.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("lockstep-cli-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
@@ -49,17 +49,17 @@ impl Place {
     }
 
     /// The node's directory.
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.0.join("node")
     }
 
     /// Runs `lockstep` on the node's directory.
-    pub fn run(&self, args: &[&str]) -> Ran {
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
         self.run_with(args, "")
     }
 
     /// Runs `lockstep` with something on its standard input.
-    pub fn run_with(&self, args: &[&str], input: &str) -> Ran {
+    pub(crate) fn run_with(&self, args: &[&str], input: &str) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
         command.current_dir(&self.0).args(args).env_remove("LOCKSTEP_DATABASE");
         command.env("LOCKSTEP_DIR", self.dir()).env("NO_COLOR", "1").env("COLUMNS", "120");
@@ -76,14 +76,14 @@ impl Place {
     }
 
     /// Runs a command that must succeed.
-    pub fn well(&self, args: &[&str]) -> Ran {
+    pub(crate) fn well(&self, args: &[&str]) -> Ran {
         let ran = self.run(args);
         assert_eq!(ran.status, 0, "{args:?}: {}{}", ran.stdout, ran.stderr);
         ran
     }
 
     /// Makes the node with its actors and the contract, and sells a house halfway.
-    pub fn sale(name: &str) -> Self {
+    pub(crate) fn sale(name: &str) -> Self {
         let place = Place::new(name);
         let dir = place.dir().display().to_string();
         place.well(&["init", &dir, "--network", "sales", "--participant", "acme"]);
@@ -101,11 +101,11 @@ impl Place {
 }
 
 /// The example's package as it is in the repository.
-pub fn package() -> PathBuf {
+pub(crate) fn package() -> PathBuf {
     root().join("examples/house-sale/package/house_sale-1.0.0.lockstep")
 }
 
 /// The repository.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
