@@ -1,6 +1,6 @@
 //! A record while an intent works on it: working copies of its sections, and what was done to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::codes::Code;
@@ -64,6 +64,8 @@ pub(super) struct DraftRecord {
     pub(super) before: Option<Arc<RecordState>>,
     pub(super) entry: Arc<SpecEntry>,
     pub(super) usage: RecordUse,
+    /// Sections declared as written that the actor may not read: the method may neither look at nor change them.
+    pub(super) closed: BTreeSet<String>,
     on: OnContract,
     package: Digest,
     work: BTreeMap<String, Work>,
@@ -87,12 +89,17 @@ impl DraftRecord {
         package: Digest,
         usage: RecordUse,
     ) -> Self {
-        DraftRecord { record, before, entry, usage, on, package, work: BTreeMap::new() }
+        DraftRecord { record, before, entry, usage, closed: BTreeSet::new(), on, package, work: BTreeMap::new() }
     }
 
     /// The seq that this intent's event on the record would get.
     pub(super) fn seq(&self) -> u64 {
         self.before.as_ref().map_or(1, |state| state.seq + 1)
+    }
+
+    /// Whether the method declares the section as written.
+    pub(super) fn writes(&self, section: &str) -> bool {
+        self.usage.writes.iter().any(|known| known == section)
     }
 
     /// Whether the record is one that the use is for.
@@ -106,6 +113,21 @@ impl DraftRecord {
                 format!("{} is a {}, the intent is for a {}", self.record, state.spec, self.usage.spec),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the spec has every section that the use names; of another contract's spec, nobody has looked before.
+    pub(super) fn check_use(&self) -> Result<(), Rejected> {
+        let named = self.usage.reads.iter().chain(&self.usage.writes);
+        match named.into_iter().find(|section| !self.entry.spec.sections.contains_key(*section)) {
+            None => Ok(()),
+            Some(section) => Err(Rejected::new(
+                Code::WrongRecords,
+                format!(
+                    "the method names section {section}, which spec {} of {} does not have",
+                    self.entry.name, self.record
+                ),
+            )),
         }
     }
 
