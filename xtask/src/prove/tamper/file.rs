@@ -12,6 +12,9 @@ use lockstep_core::tables::{Cell, Class};
 use lockstep_sqlite::client;
 use lockstep_vm::WasmEngine;
 
+/// Columns that stand in unique indexes.
+const UNIQUE: [&str; 4] = ["nonce", "log_position", "position", "seq"];
+
 /// One column, by the file's catalogue, with the class that the product's own gives it.
 pub(super) struct Column {
     pub(super) name: String,
@@ -35,18 +38,18 @@ pub(super) struct Table {
     pub(super) columns: Vec<Column>,
 }
 
-/// One row: SQL literals by column, and its key as text.
+/// One row: SQL literals by column, the condition that is true of it alone, and its key as text.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    rowid: String,
     pub(super) literals: Vec<String>,
+    condition: String,
     pub(super) key: Vec<String>,
 }
 
 impl Row {
     /// The condition that is true of this row alone.
-    pub(super) fn is_this(&self) -> String {
-        format!("rowid = {}", self.rowid)
+    pub(super) fn is_this(&self) -> &str {
+        &self.condition
     }
 }
 
@@ -60,22 +63,25 @@ impl Table {
         self.columns.iter().map(|column| format!("\"{}\"", column.name)).collect::<Vec<_>>().join(", ")
     }
 
-    /// An insert of the same row under another key, other unique values moved out of the way.
-    pub(super) fn double_of(&self, row: &Row) -> Option<String> {
+    /// The condition that is true of the row with these literals in its key alone.
+    pub(super) fn condition(&self, literals: &[String]) -> String {
+        let keys = self.columns.iter().zip(literals).filter(|(column, _)| column.in_key);
+        keys.map(|(column, literal)| format!("\"{}\" IS {literal}", column.name)).collect::<Vec<_>>().join(" AND ")
+    }
+
+    /// An insert of the same row under another key, other unique values moved out of the way, and what undoes it.
+    pub(super) fn double_of(&self, row: &Row) -> (String, String) {
         let twisted = self.columns.iter().zip(&row.literals).map(|(column, literal)| {
-            let unique = column.in_key || matches!(column.name.as_str(), "nonce" | "log_position" | "position" | "seq");
+            let unique = column.in_key || UNIQUE.contains(&column.name.as_str());
             match (unique, literal.parse::<i64>()) {
                 (false, _) => literal.clone(),
                 (true, Ok(number)) => (number + 1_000_000).to_string(),
-                (true, Err(_)) => format!("{literal} || 'x'"),
+                (true, Err(_)) => format!("({literal} || 'x')"),
             }
         });
-        Some(format!(
-            "INSERT INTO {} ({}) VALUES ({})",
-            self.quoted(),
-            self.columns_sql(),
-            twisted.collect::<Vec<_>>().join(", ")
-        ))
+        let twisted: Vec<String> = twisted.collect();
+        let insert = format!("INSERT INTO {} ({}) VALUES ({})", self.quoted(), self.columns_sql(), twisted.join(", "));
+        (insert, format!("DELETE FROM {} WHERE {}", self.quoted(), self.condition(&twisted)))
     }
 
     /// Exchanges all but the keys of two rows, moving unique values out of the way first.
@@ -84,9 +90,7 @@ impl Table {
             let cells = self.columns.iter().zip(&from.literals).filter(|(column, _)| !column.in_key);
             cells.map(|(column, literal)| format!("\"{}\" = {literal}", column.name)).collect::<Vec<_>>().join(", ")
         };
-        let apart = self.columns.iter().filter(|column| {
-            !column.in_key && matches!(column.name.as_str(), "nonce" | "log_position" | "position" | "seq")
-        });
+        let apart = self.columns.iter().filter(|column| !column.in_key && UNIQUE.contains(&column.name.as_str()));
         let apart = apart.map(|column| match column.kind.as_str() {
             "INTEGER" => format!("\"{}\" = 987654321", column.name),
             _ => format!("\"{}\" = 'apart'", column.name),
@@ -160,9 +164,9 @@ impl File {
         self.select(table, &format!("ORDER BY {}", keys.join(", "))).await
     }
 
-    /// A row as it is now, whatever its key became.
-    pub(super) async fn row_by_rowid(&self, table: &Table, row: &Row) -> Result<Option<Row>, String> {
-        Ok(self.select(table, &format!("WHERE {}", row.is_this())).await?.pop())
+    /// The row that a condition is true of.
+    pub(super) async fn row(&self, table: &Table, condition: &str) -> Result<Option<Row>, String> {
+        Ok(self.select(table, &format!("WHERE {condition}")).await?.pop())
     }
 
     async fn select(&self, table: &Table, rest: &str) -> Result<Vec<Row>, String> {
@@ -171,14 +175,17 @@ impl File {
             .columns
             .iter()
             .filter(|column| column.in_key)
-            .map(|column| format!("CAST(\"{}\" AS TEXT)", column.name));
-        let listed: Vec<String> = std::iter::once("rowid".to_owned()).chain(literals).chain(keys).collect();
+            .map(|column| format!("CASE typeof(\"{0}\") WHEN 'blob' THEN 'x''' || lower(hex(\"{0}\")) || '''' ELSE CAST(\"{0}\" AS TEXT) END", column.name));
+        let listed: Vec<String> = literals.chain(keys).collect();
         let rows = self.query(&format!("SELECT {} FROM {} {rest}", listed.join(", "), table.quoted())).await?;
         let count = table.columns.len();
-        let read = |row: Vec<Cell>| Row {
-            rowid: text(&row, 0),
-            literals: (1..=count).map(|at| text(&row, at)).collect(),
-            key: (count + 1..row.len()).map(|at| text(&row, at)).collect(),
+        let read = |row: Vec<Cell>| {
+            let literals: Vec<String> = (0..count).map(|at| text(&row, at)).collect();
+            Row {
+                condition: table.condition(&literals),
+                literals,
+                key: (count..row.len()).map(|at| text(&row, at)).collect(),
+            }
         };
         Ok(rows.into_iter().map(read).collect())
     }
@@ -190,12 +197,14 @@ impl File {
         client::execute(&self.path, &all).await.map_err(|error| error.to_string())
     }
 
-    /// Makes a row what it was.
-    pub(super) async fn put_back(&self, table: &Table, row: &Row) -> Result<(), String> {
+    /// Makes a row what it was; `now` is what it was made to be, where its key may have changed.
+    pub(super) async fn put_back(&self, table: &Table, row: &Row, now: Option<&Row>) -> Result<(), String> {
+        let delete = |row: &Row| format!("DELETE FROM {} WHERE {}", table.quoted(), row.is_this());
         let (columns, literals) = (table.columns_sql(), row.literals.join(", "));
-        let insert =
-            format!("INSERT OR REPLACE INTO {} (rowid, {columns}) VALUES ({}, {literals})", table.quoted(), row.rowid);
-        self.execute(&[&insert]).await
+        let insert = format!("INSERT INTO {} ({columns}) VALUES ({literals})", table.quoted());
+        let deletes: Vec<String> = now.into_iter().chain([row]).map(delete).collect();
+        let all: Vec<&str> = deletes.iter().map(String::as_str).chain([insert.as_str()]).collect();
+        self.execute(&all).await
     }
 
     /// Audits it.
