@@ -42,15 +42,23 @@ fn the_specification_shows_real_bytes() {
 #[test]
 fn links_lead_somewhere() {
     let repository = documents::repository();
-    let mut files = vec!["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"].into_iter().map(std::path::PathBuf::from).collect::<Vec<_>>();
+    let mut files = vec!["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"]
+        .into_iter()
+        .map(std::path::PathBuf::from)
+        .collect::<Vec<_>>();
     for dir in ["docs", "docs/spec"] {
         let entries = std::fs::read_dir(repository.join(dir)).into_iter().flatten().flatten();
-        files.extend(entries.map(|entry| std::path::Path::new(dir).join(entry.file_name())).filter(|path| path.extension().is_some_and(|end| end == "md")));
+        files.extend(
+            entries
+                .map(|entry| std::path::Path::new(dir).join(entry.file_name()))
+                .filter(|path| path.extension().is_some_and(|end| end == "md")),
+        );
     }
     let link = regex_lite::Regex::new(r"\]\(([^)#:\s]+)(#[^)]*)?\)").ok();
     let mut broken = Vec::new();
     for file in files {
-        let text = std::fs::read_to_string(repository.join(&file)).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let text = std::fs::read_to_string(repository.join(&file))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         for found in link.iter().flat_map(|link| link.captures_iter(&text)) {
             let target = found.get(1).map_or("", |target| target.as_str());
             let at = repository.join(&file).with_file_name(target);

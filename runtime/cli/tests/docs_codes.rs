@@ -19,7 +19,9 @@ fn about(class: CodeClass) -> (&'static str, &'static str) {
             "Signed by a known actor, and the rules or the contract said no: a row in `lockstep_intent`, a leaf in the log, a receipt. Exit 4.",
         ),
         CodeClass::Finding => ("Findings", "What `lockstep verify` reports. Exit 5."),
-        CodeClass::Error => ("Errors", "A command could not do its work. Exit 1, 2, 3 or 6; `lockstep help` says which."),
+        CodeClass::Error => {
+            ("Errors", "A command could not do its work. Exit 1, 2, 3 or 6; `lockstep help` says which.")
+        }
     }
 }
 
@@ -27,10 +29,17 @@ fn page() -> String {
     let mut page = HEAD.to_owned();
     for class in [CodeClass::Refused, CodeClass::Rejected, CodeClass::Finding, CodeClass::Error] {
         let (title, text) = about(class);
-        page.push_str(&format!("\n## {title}\n\n{text}\n\n| code | what it means | why | what to do |\n| --- | --- | --- | --- |\n"));
+        page.push_str(&format!(
+            "\n## {title}\n\n{text}\n\n| code | what it means | why | what to do |\n| --- | --- | --- | --- |\n"
+        ));
         for code in Code::ALL.iter().filter(|code| code.class() == class) {
             let cell = |text: &str| text.replace('|', "\\|");
-            page.push_str(&format!("| `{code}` | {} | {} | {} |\n", cell(code.title()), cell(code.cause()), cell(code.remedy())));
+            page.push_str(&format!(
+                "| `{code}` | {} | {} | {} |\n",
+                cell(code.title()),
+                cell(code.cause()),
+                cell(code.remedy())
+            ));
         }
     }
     page
@@ -43,5 +52,8 @@ fn the_page_of_codes_is_the_list_in_core() {
         std::fs::write(&path, &expected).unwrap_or_else(|error| panic!("docs/codes.md: {error}"));
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "docs/codes.md is not the list in core; LOCKSTEP_BLESS=1 cargo test -p lockstep-cli --test docs_codes writes it");
+    assert!(
+        found == expected,
+        "docs/codes.md is not the list in core; LOCKSTEP_BLESS=1 cargo test -p lockstep-cli --test docs_codes writes it"
+    );
 }

@@ -84,7 +84,8 @@ impl Document {
                 self.compare_source(&block, source);
             } else if let Some(file) = block.option("file") {
                 let at = self.here.join(file);
-                std::fs::create_dir_all(at.parent().unwrap_or(&self.here)).unwrap_or_else(|error| panic!("{file}: {error}"));
+                std::fs::create_dir_all(at.parent().unwrap_or(&self.here))
+                    .unwrap_or_else(|error| panic!("{file}: {error}"));
                 std::fs::write(&at, &block.body).unwrap_or_else(|error| panic!("{file}: {error}"));
             } else if block.is("sh") {
                 printed = Some(self.shell(&block));
@@ -107,7 +108,11 @@ impl Document {
         let path = std::env::var("PATH").unwrap_or_default();
         let mut command = Command::new("bash");
         command.env("PATH", format!("{}:{path}", binary.parent().unwrap_or(Path::new(".")).display()));
-        command.env_remove("LOCKSTEP_DIR").env_remove("LOCKSTEP_DATABASE").env_remove("CARGO_TARGET_DIR").env("NO_COLOR", "1");
+        command
+            .env_remove("LOCKSTEP_DIR")
+            .env_remove("LOCKSTEP_DATABASE")
+            .env_remove("CARGO_TARGET_DIR")
+            .env("NO_COLOR", "1");
         command.env("LOCKSTEP_REPOSITORY", repository()).current_dir(&self.here);
         // Guests share what they compile with the other tests; the first build of all takes a minute.
         if let Some(target) = Path::new(env!("CARGO_TARGET_TMPDIR")).parent() {
@@ -119,9 +124,16 @@ impl Document {
     fn shell(&mut self, block: &Block) -> String {
         let state = self.scratch.join(".here");
         let script = format!("trap 'pwd > {}' EXIT\n{}", state.display(), block.body);
-        let output = self.command().args(["-e", "-c", &script]).output().unwrap_or_else(|error| panic!("bash: {error}"));
+        let output =
+            self.command().args(["-e", "-c", &script]).output().unwrap_or_else(|error| panic!("bash: {error}"));
         if !output.status.success() {
-            self.failures.push(format!("{}:{}: ended with {}\n{}", self.name, block.line, output.status, both(&output)));
+            self.failures.push(format!(
+                "{}:{}: ended with {}\n{}",
+                self.name,
+                block.line,
+                output.status,
+                both(&output)
+            ));
         }
         if let Ok(here) = std::fs::read_to_string(&state) {
             self.here = PathBuf::from(here.trim_end());
@@ -137,13 +149,20 @@ impl Document {
         let rows = rows.and_then(|rows| rows.as_array().map(<[Json]>::len)).unwrap_or_default();
         let may_be_empty = block.info.iter().any(|word| word == "empty");
         if !output.status.success() || (rows == 0 && !may_be_empty) {
-            self.failures.push(format!("{}:{}: {} with {rows} rows\n{}", self.name, block.line, output.status, both(&output)));
+            self.failures.push(format!(
+                "{}:{}: {} with {rows} rows\n{}",
+                self.name,
+                block.line,
+                output.status,
+                both(&output)
+            ));
         }
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     fn compare_source(&mut self, block: &Block, source: &str) {
-        let (file, pointer) = source.split_once('#').unwrap_or_else(|| panic!("{}:{}: from=FILE#POINTER", self.name, block.line));
+        let (file, pointer) =
+            source.split_once('#').unwrap_or_else(|| panic!("{}:{}: from=FILE#POINTER", self.name, block.line));
         let bytes = std::fs::read(repository().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let value = Json::parse(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{file}: {error}"));
         let (pointer, decode) = match pointer.strip_suffix("!base64") {
@@ -155,7 +174,8 @@ impl Document {
             return self.failures.push(format!("{}:{}: {source} leads nowhere", self.name, block.line));
         };
         if decode {
-            let bytes = value.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok()).unwrap_or_default();
+            let bytes =
+                value.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok()).unwrap_or_default();
             value = Json::parse(&bytes, &Limits::default()).unwrap_or_else(|error| panic!("{source}: {error}"));
         }
         let expected = match (block.info.first().map(String::as_str), &value) {
@@ -170,13 +190,19 @@ impl Document {
     /// Notes a difference; under `LOCKSTEP_BLESS=1` writes what is right.
     fn differs(&mut self, block: &Block, expected: &str) {
         if std::env::var_os("LOCKSTEP_BLESS").is_none() {
-            let what = format!("{}:{}: is\n{}and should be\n{expected}(LOCKSTEP_BLESS=1 writes it)", self.name, block.line, block.body);
+            let what = format!(
+                "{}:{}: is\n{}and should be\n{expected}(LOCKSTEP_BLESS=1 writes it)",
+                self.name, block.line, block.body
+            );
             return self.failures.push(what);
         }
         let now = std::fs::read_to_string(&self.path).unwrap_or_default();
         let fence = format!("```{}\n", block.info.join(" "));
         // Blocks before this one may have been rewritten, so it is found by what it is and where it was.
-        let at = blocks(&now).into_iter().filter(|other| other.info == block.info && other.body == block.body).map(|other| other.line);
+        let at = blocks(&now)
+            .into_iter()
+            .filter(|other| other.info == block.info && other.body == block.body)
+            .map(|other| other.line);
         let Some(line) = at.min_by_key(|line| line.abs_diff(block.line)) else { return };
         let start: usize = now.lines().take(line - 1).map(|line| line.len() + 1).sum::<usize>() + fence.len();
         let blessed = format!("{}{expected}{}", &now[..start], &now[start + block.body.len()..]);
@@ -197,8 +223,10 @@ pub(crate) fn pretty(value: &Json, depth: usize) -> String {
             format!("[\n{}\n{end}]", items.join(",\n"))
         }
         Json::Object(members) => {
-            let members: Vec<String> =
-                members.iter().map(|(name, item)| format!("{inside}{}: {}", Json::from(name), pretty(item, depth + 1))).collect();
+            let members: Vec<String> = members
+                .iter()
+                .map(|(name, item)| format!("{inside}{}: {}", Json::from(name), pretty(item, depth + 1)))
+                .collect();
             format!("{{\n{}\n{end}}}", members.join(",\n"))
         }
         _ => line,

@@ -1,5 +1,11 @@
 //! What the tests of documents and of the Python check share: the repository, a scratch place, the binary.
-#![allow(dead_code, clippy::expect_used, clippy::panic, clippy::string_slice, reason = "each test binary uses its part, and fails by panicking")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "each test binary uses its part, and fails by panicking"
+)]
 
 pub(crate) mod blocks;
 

@@ -410,7 +410,7 @@ impl Walk<'_> {
             entry,
             before,
             after: Arc::new(after),
-            values_before: BTreeMap::new(),
+            applied: BTreeMap::new(),
             contents: canonical,
         })
     }
@@ -485,7 +485,9 @@ fn operations(tables: &Tables, rows: &[usize]) -> Vec<(String, Option<Operation>
         }
         let limits = Limits { bytes: 64 << 20, ..Limits::default() };
         let value = changes.text(*row, "value").and_then(|text| Json::parse(text.as_bytes(), &limits).ok());
-        members.extend(value.map(|value| ("value".to_owned(), value)));
+        // A move or copy has no value of its own; what it brought stands there for people.
+        let own = changes.text(*row, "from_path").is_none();
+        members.extend(value.filter(|_| own).map(|value| ("value".to_owned(), value)));
         let operation = Operation::from_json(&Json::Object(members.into_iter().collect::<Object>())).ok();
         Some((section, operation))
     };

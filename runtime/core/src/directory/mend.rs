@@ -38,6 +38,7 @@ impl Directory {
             contracts: BTreeMap::new(),
             packages: BTreeMap::new(),
             specs: BTreeMap::new(),
+            keys: BTreeMap::new(),
         }
     }
 
@@ -45,6 +46,7 @@ impl Directory {
     pub(crate) fn mend(&mut self, seq: u64, head: Digest, time: Timestamp, mend: Mend) {
         self.participants.extend(mend.participants);
         self.nodes.extend(mend.nodes);
+        self.keys.extend(mend.actors.iter().map(|(id, actor)| (actor.key.to_string(), id.clone())));
         self.actors.extend(mend.actors);
         for manifest in mend.proposed {
             let (name, version) = (manifest.name.clone(), manifest.version.clone());

@@ -202,7 +202,7 @@ pub fn shop(version: &str, wider: bool, code: &[u8]) -> Package {
     if wider {
         writes.push(Json::from("extra"));
     }
-    let usage = json!({"spec": "listing", "creates": true, "reads": ["main"], "writes": writes, "notifies": ["offer.made", "note.é"]});
+    let usage = json!({"spec": "listing", "creates": true, "reads": ["main"], "writes": writes, "notifies": ["offer.made", "note.e"]});
     let narrow =
         json!({"spec": "listing", "creates": true, "reads": ["notes"], "writes": ["main"], "notifies": ["offer.made"]});
     let manifest = json!({
