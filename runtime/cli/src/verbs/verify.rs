@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context, args: VerifyArgs) -> Result<Exit, Cli
     };
     let seconds = started.elapsed().as_secs_f64();
     context.output.document(&report.to_json(seconds));
-    print_report(context.output, &report, seconds);
+    print_report(context.output, &report, args.record.as_deref(), seconds);
     Ok(if report.is_clean() { Exit::Done } else { Exit::Found })
 }
 
@@ -78,10 +78,14 @@ fn newer_format(format: Option<String>, message: String) -> Report {
     Report { findings: vec![finding], ..Report::default() }
 }
 
-fn print_report(output: Output, report: &Report, seconds: f64) {
+fn print_report(output: Output, report: &Report, record: Option<&str>, seconds: f64) {
     if report.is_clean() {
         let rows: u64 = report.counts.values().sum();
-        output.line(format!("{}: every managed cell is what the evidence says", output.styled(Style::Good, "clean")));
+        let said = record.map_or_else(
+            || "every managed cell is what the evidence says".to_owned(),
+            |record| format!("nothing was found about {record}"),
+        );
+        output.line(format!("{}: {said}", output.styled(Style::Good, "clean")));
         output.line(format!(
             "  {rows} rows in {} tables, {} events of records, {} intents executed again, {seconds:.2} s",
             report.counts.len(),
@@ -122,7 +126,13 @@ pub(crate) fn print_finding(output: Output, finding: &Finding) {
         output.line(format!("  expected  {}", shown(&finding.expected)));
         output.line(format!("  found     {}", shown(&finding.found)));
     }
-    output.line(format!("  {}", finding.message));
+    // What was expected and found is said already; the rest of the message is who vouches for it.
+    let message = match finding.message.split_once("; the true value") {
+        Some((_, rest)) if finding.column.is_some() => format!("the true value{rest}"),
+        _ if finding.code == Code::CellDiffers => return,
+        _ => finding.message.clone(),
+    };
+    output.line(format!("  {message}"));
 }
 
 /// A line on a terminal that says how far the audit is.
