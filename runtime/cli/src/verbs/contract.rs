@@ -15,11 +15,20 @@ use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
-use lockstep_cli::contract::{BuildOptions, build};
+use lockstep_cli::contract::{BuildOptions, NewError, build, new_contract};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContractVerb {
+    /// Make a new contract that works, to be made into another one
+    #[command(after_help = "Example:\n  lockstep contract new delivery_note && cd delivery_note && lockstep contract test")]
+    New {
+        /// Its name, also the new directory's: a-z, 0-9 and _
+        name: String,
+        /// The language that it is written in
+        #[arg(long, default_value = "rust", value_parser = ["rust"])]
+        language: String,
+    },
     /// Build a contract's directory into a package
     Build {
         /// The contract's directory [default: here]
@@ -51,6 +60,14 @@ pub(crate) enum ContractVerb {
 pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
     let output = context.output;
     match verb {
+        // Rust is the only language so far; clap refuses others.
+        ContractVerb::New { name, language } => {
+            let dir = new_contract(&name, std::path::Path::new(".")).map_err(|error| new_error(&error))?;
+            let shown = dir.strip_prefix(".").unwrap_or(&dir).display().to_string();
+            output.document(&json!({"name": name.as_str(), "language": language.as_str(), "dir": shown.as_str()}));
+            output.line(format!("made {shown}; it works as it is"));
+            output.note(format!("next: cd {shown} && lockstep contract test"));
+        }
         ContractVerb::Build { path, out, target_dir } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
             let built = build(&dir, &BuildOptions { out, target_dir })
@@ -89,6 +106,15 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
         }
     }
     Ok(Exit::Done)
+}
+
+fn new_error(error: &NewError) -> CliError {
+    let code = match error {
+        NewError::Name(_) => Code::Usage,
+        NewError::Exists(_) => Code::DirectoryExists,
+        NewError::File { .. } => Code::Io,
+    };
+    CliError::new(code, error.to_string())
 }
 
 async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
