@@ -30,6 +30,7 @@ pub(crate) enum ContractVerb {
         language: String,
     },
     /// Build a contract's directory into a package
+    #[command(after_help = "Example:\n  lockstep contract build examples/house-sale --out house_sale.lockstep")]
     Build {
         /// The contract's directory [default: here]
         path: Option<PathBuf>,
@@ -41,6 +42,7 @@ pub(crate) enum ContractVerb {
         target_dir: Option<PathBuf>,
     },
     /// Run a contract's scenarios against its package, in the real engine and a real database
+    #[command(after_help = "Example:\n  lockstep contract test examples/house-sale")]
     Test {
         /// The contract's directory [default: here]
         path: Option<PathBuf>,
@@ -49,11 +51,13 @@ pub(crate) enum ContractVerb {
         package: Option<PathBuf>,
     },
     /// Propose a package, approve it, and wait until it is active
+    #[command(after_help = "Example:\n  lockstep contract deploy house_sale-1.0.0.lockstep")]
     Deploy {
         /// The package file
         package: PathBuf,
     },
     /// List the contract versions
+    #[command(after_help = "Example:\n  lockstep contract list --json")]
     List,
 }
 

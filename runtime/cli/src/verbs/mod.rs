@@ -12,6 +12,7 @@ pub(crate) mod intent;
 pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod record;
+pub(crate) mod records;
 pub(crate) mod replay;
 pub(crate) mod sql;
 pub(crate) mod submit;

@@ -98,7 +98,7 @@ fn read_intent(stored: &Stored, row: &Row, events: &[DirectoryEvent], seq: u64) 
         let key = |payload: &Payload| -> Option<PublicKey> {
             let actor = directory.actors().get(&payload.actor)?;
             changed = actor.seq;
-            Some(actor.key.clone())
+            Some(actor.key)
         };
         match read_stored(envelope, openings, key) {
             Ok(intent) => return Ok(intent),
@@ -183,9 +183,9 @@ fn describe(scene: &Scene, executed: &Executed, frames: &[Frame], differences: &
         "intent_id": outcome.intent.to_string(), "actor": scene.intent.payload().actor.as_str(),
         "call": scene.intent.call().to_json(), "time": outcome.time.to_string(), "directory_seq": reasons.directory.0,
         "package": executed.judged.package.map(|package| package.to_string()), "seen": reads.collect::<Json>(),
-        "same": differences.is_empty(), "differences": differences.iter().map(|text| Json::from(text)).collect::<Json>(),
+        "same": differences.is_empty(), "differences": differences.iter().map(Json::from).collect::<Json>(),
         "stored": said(outcome.ending, reasons.rejected.as_ref()),
-        "trace": executed.trace.iter().map(|line| Json::from(line)).collect::<Json>(),
+        "trace": executed.trace.iter().map(Json::from).collect::<Json>(),
         "frames": frames.iter().map(frame).collect::<Json>(), "effects": effects.iter().map(effect).collect::<Json>()
     });
     if let (Json::Object(shown), Json::Object(verdict)) = (&mut shown, said(ending, rejected)) {

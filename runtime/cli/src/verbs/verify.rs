@@ -86,11 +86,14 @@ fn print_report(output: Output, report: &Report, record: Option<&str>, seconds: 
             |record| format!("nothing was found about {record}"),
         );
         output.line(format!("{}: {said}", output.styled(Style::Good, "clean")));
+        let executed = match report.executed {
+            0 => String::new(),
+            number => format!(", {number} intents executed again"),
+        };
         output.line(format!(
-            "  {rows} rows in {} tables, {} events of records, {} intents executed again, {seconds:.2} s",
+            "  {rows} rows in {} tables, {} events of records{executed}, {seconds:.2} s",
             report.counts.len(),
-            report.events,
-            report.executed
+            report.events
         ));
         output.line(format!("  network {}", report.network_id.map(|network| network.to_string()).unwrap_or_default()));
         output.line(format!(
