@@ -38,6 +38,28 @@ fn the_specification_shows_real_bytes() {
     }
 }
 
+/// The code map names every module of core and node, and no other.
+#[test]
+fn the_code_map_is_whole() {
+    let repository = documents::repository();
+    let text = |file: &str| std::fs::read_to_string(repository.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let map = text("ARCHITECTURE.md");
+    for library in ["runtime/core/src/lib.rs", "runtime/node/src/lib.rs"] {
+        for line in text(library).lines() {
+            let module = line.trim_start_matches("pub ").strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
+            if let Some(module) = module {
+                assert!(map.contains(&format!("`{module}`")), "ARCHITECTURE.md does not name {module} of {library}");
+            }
+        }
+    }
+    let section = map.split("## Where to change what").nth(1).unwrap_or_default();
+    let path = regex_lite::Regex::new(r"`((core|vm|node|cli)/src/[a-z_/]+(\.rs)?)`").unwrap_or_else(|error| panic!("{error}"));
+    for found in path.captures_iter(section) {
+        let file = format!("runtime/{}", &found[1]);
+        assert!(repository.join(&file).exists(), "ARCHITECTURE.md names {file}, which is not there");
+    }
+}
+
 /// A file that a document names by a relative link is there.
 #[test]
 fn links_lead_somewhere() {

@@ -17,7 +17,7 @@ use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
-use lockstep_cli::contract::{BuildOptions, build, new_contract};
+use lockstep_cli::contract::{BuildOptions, NewError, build, new_contract};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
@@ -82,12 +82,13 @@ pub(crate) enum ContractVerb {
 pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
     let output = context.output;
     match verb {
+        // Rust is the only language so far; clap refuses others.
         ContractVerb::New { name, language } => {
-            let made =
-                new_contract(&name, Path::new(".")).map_err(|error| CliError::new(Code::Usage, error.to_string()))?;
-            output.document(&json!({"dir": made.display().to_string(), "name": name.as_str(), "language": language}));
-            output.line(format!("made {}", made.display()));
-            output.note(format!("next: cd {} && lockstep contract test", made.display()));
+            let dir = new_contract(&name, std::path::Path::new(".")).map_err(|error| new_error(&error))?;
+            let shown = dir.strip_prefix(".").unwrap_or(&dir).display().to_string();
+            output.document(&json!({"name": name.as_str(), "language": language.as_str(), "dir": shown.as_str()}));
+            output.line(format!("made {shown}; it works as it is"));
+            output.note(format!("next: cd {shown} && lockstep contract test"));
         }
         ContractVerb::Show { package } => return show(context, &package).await,
         ContractVerb::Plan { package } => return plan(context, &package).await,
@@ -129,6 +130,15 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
         }
     }
     Ok(Exit::Done)
+}
+
+fn new_error(error: &NewError) -> CliError {
+    let code = match error {
+        NewError::Name(_) => Code::Usage,
+        NewError::Exists(_) => Code::DirectoryExists,
+        NewError::File { .. } => Code::Io,
+    };
+    CliError::new(code, error.to_string())
 }
 
 async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
