@@ -90,6 +90,10 @@ pub(crate) enum Verb {
     Events(verbs::feed::EventsArgs),
     /// The business events that contracts emitted, as CloudEvents
     Notifications(verbs::feed::NotificationsArgs),
+    /// Check every managed cell against the evidence
+    Verify(verbs::verify::VerifyArgs),
+    /// Look for what should be mended before it breaks something
+    Doctor(verbs::doctor::DoctorArgs),
     /// What a code means and what to do
     Explain(verbs::explain::ExplainArgs),
     /// Completions for a shell

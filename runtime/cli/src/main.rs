@@ -11,8 +11,8 @@ mod demo;
 mod error;
 mod keys;
 mod output;
-mod stored;
 mod scenarios;
+mod stored;
 mod verbs;
 
 use std::process::ExitCode;

@@ -131,6 +131,8 @@ pub struct Directory {
     participants: BTreeMap<String, Participant>,
     nodes: BTreeMap<String, Node>,
     actors: BTreeMap<ActorId, Actor>,
+    /// Every key that an actor ever had, whose it was: none is used twice.
+    keys: BTreeMap<String, ActorId>,
     contracts: BTreeMap<ContractName, BTreeMap<Version, Contract>>,
     packages: BTreeMap<Digest, (ContractName, Version)>,
     specs: BTreeMap<Digest, Arc<SpecEntry>>,

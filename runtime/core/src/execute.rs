@@ -255,18 +255,18 @@ fn call(
     for ((target, state), usage) in job.intent.targets().iter().zip(before).zip(&method.records) {
         let entry = match job.directory.spec_of(manifest, &usage.spec) {
             Some(entry) => entry.clone(),
-            None => foreign_spec(job, contract, usage)?,
+            None => foreign_spec(job, contract, usage, state)?,
         };
         let own = entry.contract == *contract;
         let on = if own { on.clone() } else { foreign_on(state, &entry) };
         let draft = DraftRecord::new(target.record.clone(), state.clone(), entry, on, manifest.digest(), usage.clone());
-        draft.check_record().map_err(No::from)?;
+        draft.check_record().and_then(|()| draft.check_use()).map_err(No::from)?;
         drafts.push(draft);
     }
     if let Err(violation) = method.arguments.check(arguments) {
         return Err(no(Code::Arguments, format!("arguments{}: {}", violation.path, violation.message)));
     }
-    entitle::check_reads(job, &drafts, method)?;
+    entitle::check_reads(job, &mut drafts, method)?;
     let package = job.packages.package(&manifest.digest());
     let package = package.ok_or(No::Interrupted(Interrupted::MissingPackage(manifest.digest())))?;
     let mut execution = Execution::new(job, drafts, name.as_str(), &package);
@@ -311,12 +311,20 @@ fn stopped_by(stop: Stop, by_host: Option<Rejected>, on: &OnContract) -> No {
     }
 }
 
-/// Another contract's spec is usable only where it names this contract.
-fn foreign_spec(job: &Job<'_>, contract: &ContractName, usage: &RecordUse) -> Result<Arc<SpecEntry>, No> {
-    let entry = job
-        .directory
-        .newest_spec(&usage.spec)
-        .ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
+/// Another contract's spec is usable only where it names this contract. A record that is there stays under the spec
+/// that it is under: only its own contract moves it to another version.
+fn foreign_spec(
+    job: &Job<'_>,
+    contract: &ContractName,
+    usage: &RecordUse,
+    state: &Before,
+) -> Result<Arc<SpecEntry>, No> {
+    let current = state.as_ref().filter(|state| state.spec == usage.spec).map(|state| state.spec_digest);
+    let entry = match current {
+        Some(digest) => job.directory.specs().get(&digest),
+        None => job.directory.newest_spec(&usage.spec),
+    };
+    let entry = entry.ok_or_else(|| no(Code::UnknownSpec, format!("no active package brings spec {}", usage.spec)))?;
     if !entry.spec.contracts.contains(contract) {
         return Err(no(
             Code::Entitlement,
@@ -362,6 +370,10 @@ fn change(
         let draft =
             DraftRecord::new(target.record.clone(), state.clone(), entry.clone(), on.clone(), manifest.digest(), usage);
         draft.check_record().map_err(No::from)?;
+        for section in &draft.usage.writes {
+            draft.check_section(section).map_err(No::from)?;
+        }
+        entitle::check_raw(job, &draft)?;
         drafts.push(draft);
     }
     for change in changes {
@@ -369,7 +381,6 @@ fn change(
         let draft = draft.ok_or_else(|| {
             no(Code::WrongRecords, format!("a change names record {}, the intent has {}", change.record, before.len()))
         })?;
-        draft.check_section(&change.section).map_err(No::from)?;
         draft.apply(&change.section, change.operation.clone()).map_err(|message| no(Code::Patch, message))?;
     }
     Ok(drafts)

@@ -3,13 +3,17 @@
 //! The digest of a package is the digest of its manifest's canonical form; the manifest names the digests
 //! of the code and of the debug half (names and line tables), so one digest seals all three.
 
-use std::collections::BTreeMap;
+mod flows;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::Digest;
 use crate::json::{Fields, Json, Limits, ShapeError, json};
-use crate::names::{ContractName, MethodName, NameError, SpecName, Version};
+use crate::names::{ContractName, MethodName, NameError, SectionName, SpecName, Version};
 use crate::schema::{Schema, SchemaError};
 use crate::spec::{RecordSpec, SpecError};
+
+pub use flows::{Flow, OUTCOME};
 
 /// The format of packages and rows that this version reads and writes.
 pub const FORMAT: u64 = 1;
@@ -65,10 +69,25 @@ pub struct RecordUse {
     pub creates: bool,
     /// Sections that the method may read.
     pub reads: Vec<String>,
-    /// Sections that the method may write; they can be read, too.
+    /// Sections that the method may write. They can be read, too, except those of a record that the method makes:
+    /// there is nothing in them yet.
     pub writes: Vec<String>,
     /// Types of the notifications that the method may emit.
     pub notifies: Vec<String>,
+}
+
+impl RecordUse {
+    /// The sections that hold something which the method may read.
+    pub fn readable(&self) -> impl Iterator<Item = &str> {
+        let written = self.writes.iter().filter(|section| !self.creates && !self.reads.contains(section));
+        self.reads.iter().chain(written).map(String::as_str)
+    }
+
+    /// Whether the method may look at what this section holds.
+    #[must_use]
+    pub fn may_read(&self, section: &str) -> bool {
+        self.readable().any(|readable| readable == section)
+    }
 }
 
 /// One method of a contract.
@@ -78,8 +97,8 @@ pub struct Method {
     pub records: Vec<RecordUse>,
     /// What its arguments must satisfy.
     pub arguments: Schema,
-    /// Flows from a narrow section to a wider audience that its approvers accept, as `from->to`.
-    pub declassifies: Vec<String>,
+    /// Flows from a narrow section to a wider audience that its approvers accept.
+    pub declassifies: BTreeSet<Flow>,
 }
 
 /// What approvers agree to.
@@ -193,11 +212,12 @@ fn read_method(name: &MethodName, body: &Json, specs: &BTreeMap<SpecName, Record
     }
     let arguments = Schema::compile(fields.need("arguments")?)
         .map_err(|source| PackageError::Arguments { method: name.to_string(), source })?;
-    let declassifies =
-        fields.optional_texts("declassifies")?.unwrap_or_default().into_iter().map(str::to_owned).collect();
+    let declassifies = flows::read(&what, &fields.optional_texts("declassifies")?.unwrap_or_default(), &records)?;
     fields.optional_text("description")?;
     fields.finish()?;
-    Ok(Method { records, arguments, declassifies })
+    let method = Method { records, arguments, declassifies };
+    flows::check(&what, &method, specs)?;
+    Ok(method)
 }
 
 fn read_use(body: &Json, what: &str) -> Result<RecordUse, PackageError> {
@@ -211,7 +231,20 @@ fn read_use(body: &Json, what: &str) -> Result<RecordUse, PackageError> {
         notifies: list(fields.optional_texts("notifies")?),
     };
     fields.finish()?;
+    for name in found.reads.iter().chain(&found.writes) {
+        SectionName::parse(name)?;
+    }
+    if let Some(kind) = found.notifies.iter().find(|kind| !is_notification_type(kind)) {
+        return Err(PackageError::Invalid(format!(
+            "{what} emits {kind:?}; the type of a notification has 1 to 100 letters, digits, '.', '_' or '-'"
+        )));
+    }
     Ok(found)
+}
+
+fn is_notification_type(kind: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=100).contains(&kind.len()) && kind.bytes().all(plain)
 }
 
 /// A package, its halves checked against its manifest.

@@ -110,6 +110,11 @@ impl Projection {
         self.ledger.appender.size() == self.before.appender.size()
     }
 
+    /// Sets the time of the last leaf, where its evidence is gone and only the checkpoint still tells.
+    pub(crate) fn adopt_time(&mut self, time: Timestamp) {
+        self.ledger.time = time;
+    }
+
     pub(crate) fn append(&mut self, leaf: Digest, time: Timestamp) -> u64 {
         let position = self.ledger.appender.size();
         self.ledger.appender.append(leaf);

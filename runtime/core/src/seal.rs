@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::crypto::{Context, Digest, Salt, commit, commit_canonical};
 use crate::directory::{Directory, SpecEntry};
 use crate::event::{
-    CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
+    Applied, CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
 };
 use crate::execute::Effect;
 use crate::json::Json;
@@ -51,8 +51,8 @@ pub struct SealedEvent {
     pub before: Option<Arc<RecordState>>,
     /// The record after.
     pub after: Arc<RecordState>,
-    /// What stood at each change's path before it, by section.
-    pub values_before: BTreeMap<String, Vec<Json>>,
+    /// What applying each change found, by section.
+    pub applied: BTreeMap<String, Vec<Applied>>,
     /// The sections written, with their content after in canonical form.
     pub contents: BTreeMap<String, Arc<str>>,
 }
@@ -72,7 +72,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         .map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None }))
         .collect();
     let mut openings = EventOpenings { reads_salt: salt(), reads: effect.reads, sections: BTreeMap::new() };
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, written) in effect.sections {
         let body = SectionBody {
             content_salt: salt(),
@@ -88,7 +88,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         );
         sealed.insert(name.clone(), section);
         openings.sections.insert(name.clone(), body);
-        values_before.insert(name.clone(), written.before);
+        applied.insert(name.clone(), written.applied);
         contents.insert(name, written.canonical);
     }
     let context = Context {
@@ -136,7 +136,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         entry: effect.entry,
         before,
         after: Arc::new(after),
-        values_before,
+        applied,
         contents,
     }
 }
@@ -163,12 +163,12 @@ pub fn replay(
     let package =
         directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, body) in &openings.sections {
         let mut content = before.as_ref().map_or(Json::Null, |state| Json::clone(&state.content(name)));
         let mut values = Vec::new();
         for operation in &body.changes {
-            values.push(operation.apply(&mut content).map_err(|error| format!("section {name}: {error}"))?);
+            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
         }
         let canonical: Arc<str> = content.canonical().into();
         let commitment = commit_content(&header, name, &body.content_salt, &canonical);
@@ -177,7 +177,7 @@ pub fn replay(
         }
         sections
             .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
-        values_before.insert(name.clone(), values);
+        applied.insert(name.clone(), values);
         contents.insert(name.clone(), canonical);
     }
     for (name, state) in &sections {
@@ -210,7 +210,7 @@ pub fn replay(
         entry,
         before,
         after: Arc::new(after),
-        values_before,
+        applied,
         contents,
     })
 }

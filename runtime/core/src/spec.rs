@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::crypto::Digest;
 use crate::json::{Fields, Json, Pointer, ShapeError};
 use crate::names::{ContractName, NameError, RoleName, SectionName, SpecName};
+use crate::package::OUTCOME;
 use crate::projection::{ColumnType, TypeError};
 use crate::schema::{Schema, SchemaError};
 
@@ -18,8 +19,8 @@ pub const PARTIES: &str = "parties";
 const HISTORY_COLUMNS: [&str; 9] =
     ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
 
-/// What the tables and views beside a spec's own table end with.
-const BESIDE: [&str; 3] = ["_history", "_changes", "_version"];
+/// What the names of tables and views beside a spec's own table end with.
+const TAKEN_ENDINGS: [&str; 3] = ["_history", "_changes", "_version"];
 
 /// Most sections, roles or projected columns that a spec may have.
 const MAX_PARTS: usize = 64;
@@ -168,8 +169,10 @@ impl RecordSpec {
     /// [`SpecError`] says where it is malformed, uses a reserved name, a schema keyword outside the subset, or
     /// a projected column whose type cannot hold what the schema allows.
     pub fn parse(name: &SpecName, document: &Json) -> Result<Self, SpecError> {
-        if let Some(ending) = BESIDE.iter().find(|ending| name.as_str().ends_with(*ending)) {
-            return Err(SpecError::Invalid(format!("a spec's name must not end with {ending}; such names are taken by the tables beside another spec's")));
+        if let Some(ending) = TAKEN_ENDINGS.iter().find(|ending| name.as_str().ends_with(**ending)) {
+            return Err(SpecError::Invalid(format!(
+                "the name ends with {ending}, as the tables and views beside another spec's table do"
+            )));
         }
         let mut fields = Fields::of(document, &format!("spec {name}"))?;
         let roles = read_roles(&mut fields)?;
@@ -228,7 +231,12 @@ fn read_sections(
 ) -> Result<BTreeMap<String, SectionSpec>, SpecError> {
     let mut sections = BTreeMap::new();
     for (name, section) in fields.object("sections")?.iter() {
-        SectionName::parse(name)?;
+        SectionName::parse_declared(name)?;
+        if name == OUTCOME {
+            return Err(SpecError::Invalid(format!(
+                "no section is called {OUTCOME}: what is declassified to it is how an intent ends"
+            )));
+        }
         let mut inner = Fields::of(section, &format!("section {name}"))?;
         let schema = Schema::compile(inner.need("schema")?)
             .map_err(|source| SpecError::Schema { section: name.to_owned(), source })?;
@@ -268,10 +276,11 @@ fn read_projections(
     let mut projections = BTreeMap::new();
     let Some(listed) = fields.optional_object("projections")? else { return Ok(projections) };
     for (name, projection) in listed.iter() {
-        SectionName::parse(name)?;
+        SectionName::parse_declared(name)?;
         if sections.contains_key(name) || HISTORY_COLUMNS.contains(&name) {
             let taken = if sections.contains_key(name) { "a section" } else { "a column of the history" };
-            return Err(SpecError::Invalid(format!("projected column {name} has the name of {taken}; give it another one")));
+            let message = format!("projected column {name} has the name of {taken}; give it another one");
+            return Err(SpecError::Invalid(message));
         }
         let mut inner = Fields::of(projection, &format!("projected column {name}"))?;
         let section = inner.text("section")?.to_owned();

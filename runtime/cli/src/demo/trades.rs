@@ -62,7 +62,8 @@ async fn settlement(teller: &mut Teller<'_>, admin: &Key) -> Result<(), CliError
     teller.deploy(admin, DELIVERY_VERSUS_PAYMENT).await?;
     let (cash, bond) = ("acme:cash-eur", "acme:bond-de1");
     let balances = json!({"currency": "EUR", "balances": {"bob@buyer": "10000.00", "alice@acme": "0.00"}});
-    let holdings = json!({"isin": "DE0001102580", "matures_on": "2032-02-15", "holdings": {"alice@acme": "50", "bob@buyer": "0"}});
+    let holdings =
+        json!({"isin": "DE0001102580", "matures_on": "2032-02-15", "holdings": {"alice@acme": "50", "bob@buyer": "0"}});
     teller.step(Step::new("rita", "delivery_versus_payment.open_cash", cash, balances)).await?;
     teller.step(Step::new("rita", "delivery_versus_payment.open_bond", bond, holdings)).await?;
     let terms =

@@ -38,7 +38,7 @@ fn known(text: &str) -> Result<Code, CliError> {
             (!begins, distance(code.as_str(), text))
         });
         let hint = like.map(|code| format!("did you mean {code}? `lockstep explain --list` shows all"));
-        CliError { code: Code::Usage, message: format!("{text} is no code of lockstep"), hint }
+        CliError { hint, ..CliError::new(Code::Usage, format!("{text} is no code of lockstep")) }
     })
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod actor;
 pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod directory;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod feed;
 pub(crate) mod init;
@@ -14,6 +15,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod sql;
 pub(crate) mod submit;
+pub(crate) mod verify;
 
 use crate::args::{Cli, Verb};
 use crate::error::{CliError, Exit};
@@ -33,6 +35,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Sql(args) => sql::run(&context, args).await,
         Verb::Events(args) => feed::run_events(&context, args).await,
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,
+        Verb::Verify(args) => verify::run(&context, args).await,
+        Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }

@@ -235,7 +235,7 @@ impl Agreed {
                     mend.proposed.push(manifest);
                 }
             } else if approves && self.approved_at(seq, &manifest, tables) {
-                let participant = by.map(|by| by.participant().to_string()).unwrap_or_default();
+                let participant = by.map(|by| by.participant().to_string());
                 mend.approved.push((participant, manifest.name.clone(), manifest.version.clone()));
             }
         }

@@ -32,7 +32,7 @@ impl Walk<'_> {
     /// Checks an event and goes on with its record; `None` where too little is left to say what it did.
     pub(super) fn event(&mut self, tables: &Tables, id: &Digest, deciding: &Deciding<'_>) -> Option<SealedEvent> {
         self.events += 1;
-        let remains = self.remains(tables, id, deciding);
+        let mut remains = self.remains(tables, id, deciding);
         let record = remains
             .header
             .as_ref()
@@ -49,7 +49,13 @@ impl Walk<'_> {
                 match replay(header.clone(), openings.clone(), before.clone(), &self.agreed.directory) {
                     Ok(sealed) => Some(sealed),
                     Err(problem) => {
-                        self.note_unfit(tables, id, &record, remains.row, &problem);
+                        match self.false_salt(header, openings, before.as_deref()) {
+                            Some(problem) => {
+                                self.broken_openings(tables, id, remains.row, &problem);
+                                remains.openings = None;
+                            }
+                            None => self.note_unfit(tables, id, &record, remains.row, &problem),
+                        }
                         None
                     }
                 }
@@ -111,10 +117,17 @@ impl Walk<'_> {
             None => Ok(openings),
         });
         if let Err(problem) = &checked {
-            self.broken_evidence(tables, name::EVENT, row, key.clone(), "openings", problem);
-            self.comparison.mask(name::EVENT, key, "openings");
+            self.broken_openings(tables, id, Some(row), problem);
         }
         Remains { row: Some(row), header, openings: checked.ok() }
+    }
+
+    fn broken_openings(&mut self, tables: &Tables, id: &Digest, row: Option<usize>, problem: &str) {
+        let key = vec![Cell::Text(id.to_string())];
+        if let Some(row) = row {
+            self.broken_evidence(tables, name::EVENT, row, key.clone(), "openings", problem);
+        }
+        self.comparison.mask(name::EVENT, key, "openings");
     }
 
     /// What a header says that is not so, though the log has its hash.
@@ -278,6 +291,25 @@ impl Walk<'_> {
         Some(Arc::new(state))
     }
 
+    /// Where state before and changes are sure, a content that does not open its commitment has a false salt.
+    fn false_salt(&self, header: &Header, openings: &EventOpenings, before: Option<&RecordState>) -> Option<String> {
+        let continues =
+            (header.seq, header.prev) == before.map_or((1, None), |state| (state.seq + 1, Some(state.head)));
+        if !continues || self.comparison.doubtful.contains(header.record.as_str()) {
+            return None;
+        }
+        openings.sections.iter().find_map(|(name, body)| {
+            let mut content = before.map_or(Json::Null, |state| Json::clone(&state.content(name)));
+            for operation in &body.changes {
+                operation.apply(&mut content).ok()?;
+            }
+            let sealed =
+                seal_section(&self.network, &header.record, name, header.seq, content.canonical().as_bytes(), body);
+            let fits = header.sections.get(name).is_some_and(|section| section.content == sealed.content);
+            (!fits).then(|| format!("the content of section {name} does not open with the salt in it"))
+        })
+    }
+
     /// Sound evidence that does not continue its record: named, unless something before it is damaged already.
     fn note_unfit(&mut self, tables: &Tables, id: &Digest, record: &RecordId, row: Option<usize>, problem: &str) {
         let first = self.comparison.doubtful.insert(record.to_string());
@@ -410,7 +442,7 @@ impl Walk<'_> {
             entry,
             before,
             after: Arc::new(after),
-            values_before: BTreeMap::new(),
+            applied: BTreeMap::new(),
             contents: canonical,
         })
     }
@@ -485,7 +517,9 @@ fn operations(tables: &Tables, rows: &[usize]) -> Vec<(String, Option<Operation>
         }
         let limits = Limits { bytes: 64 << 20, ..Limits::default() };
         let value = changes.text(*row, "value").and_then(|text| Json::parse(text.as_bytes(), &limits).ok());
-        members.extend(value.map(|value| ("value".to_owned(), value)));
+        // A move or copy has no value of its own; what it brought stands there for people.
+        let own = changes.text(*row, "from_path").is_none();
+        members.extend(value.filter(|_| own).map(|value| ("value".to_owned(), value)));
         let operation = Operation::from_json(&Json::Object(members.into_iter().collect::<Object>())).ok();
         Some((section, operation))
     };

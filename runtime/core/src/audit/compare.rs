@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::database::{TableWrites, Write};
 use crate::json::{Json, Limits, write_token};
+use crate::names::ActorId;
 use crate::tables::{Cell, Class, Kind, Role, Row, Table, name};
 use crate::time::Timestamp;
 
@@ -269,7 +270,7 @@ impl Comparison {
                 cell("directory_seq").and_then(Cell::show).unwrap_or_default()
             );
         }
-        if table.name == name::DIRECTORY {
+        if table.name == name::DIRECTORY && text("actor") != ActorId::nobody().as_str() {
             return format!(
                 "; {} signed this event of the directory at {}",
                 text("actor"),

@@ -170,6 +170,7 @@ impl Walk<'_> {
         });
         projection.outcome_at(hash, &intent, &whole, &sealed, &self.agreed.directory);
         self.time = self.time.max(time);
+        self.time_known = facts.is_some() || header_time.is_some() || row.is_some();
     }
 
     /// The events of an intent whose leaf cannot be read: those that name it and that nobody else claims.

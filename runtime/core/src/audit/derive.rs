@@ -56,6 +56,8 @@ pub(super) struct Walk<'a> {
     pub(super) events: u64,
     pub(super) executed: u64,
     pub(super) time: Timestamp,
+    /// Whether the time of the last leaf is known from its own evidence.
+    pub(super) time_known: bool,
 }
 
 /// Ways to rows that keys do not give.
@@ -125,6 +127,7 @@ impl<'a> Walk<'a> {
             events: 0,
             executed: 0,
             time: Timestamp::MIN,
+            time_known: true,
         }
     }
 
@@ -186,6 +189,14 @@ impl<'a> Walk<'a> {
                 }
             }
             rest = later;
+            if !self.time_known {
+                let checkpoints = tables.get(name::CHECKPOINT);
+                let key = [Cell::Text(self.log.clone()), Cell::count(end)];
+                if let Some(time) = checkpoints.with_key(&key).first().and_then(|row| checkpoints.time(*row, "time")) {
+                    projection.adopt_time(time);
+                    self.time = time;
+                }
+            }
             let note = self.note(end, &tables);
             let projected = projection.finish_with(note);
             self.comparison.take(&projected.batch.tables, &mut tables);
@@ -330,6 +341,7 @@ impl<'a> Walk<'a> {
         }
         projection.directory_at(hash, &step.event, &self.agreed.directory, package, step.proposed);
         self.time = self.time.max(step.event.time);
+        self.time_known = step.readable || row.is_some();
         if let Some(found) = step.package {
             match found.package {
                 Ok(package) => drop(self.packages.insert(package.digest(), package)),
@@ -355,6 +367,7 @@ impl<'a> Walk<'a> {
     /// A leaf whose evidence is gone: the row of a rejected intent, or of the last event of the directory.
     fn lost_leaf(&mut self, projection: &mut Projection, tables: &Tables, position: u64, hash: Digest) {
         projection.append(hash, self.time);
+        self.time_known = false;
         let next = self.agreed.links.len() as u64 + 1;
         let derived = [name::PARTICIPANT, name::NODE, name::ACTOR, name::CONTRACT, name::SPEC];
         let agreed = derived.iter().any(|table| {

@@ -20,7 +20,8 @@ pub(crate) struct Mend {
     pub(crate) nodes: Vec<(String, Node)>,
     pub(crate) actors: Vec<(ActorId, Actor)>,
     pub(crate) proposed: Vec<Manifest>,
-    pub(crate) approved: Vec<(String, ContractName, Version)>,
+    /// Packages approved, and by which participant, where that is known.
+    pub(crate) approved: Vec<(Option<String>, ContractName, Version)>,
 }
 
 impl Directory {
@@ -38,6 +39,7 @@ impl Directory {
             contracts: BTreeMap::new(),
             packages: BTreeMap::new(),
             specs: BTreeMap::new(),
+            keys: BTreeMap::new(),
         }
     }
 
@@ -45,17 +47,26 @@ impl Directory {
     pub(crate) fn mend(&mut self, seq: u64, head: Digest, time: Timestamp, mend: Mend) {
         self.participants.extend(mend.participants);
         self.nodes.extend(mend.nodes);
+        self.keys.extend(mend.actors.iter().map(|(id, actor)| (actor.key.to_string(), id.clone())));
         self.actors.extend(mend.actors);
         for manifest in mend.proposed {
-            let (name, version) = (manifest.name.clone(), manifest.version.clone());
-            self.packages.insert(manifest.digest(), (name.clone(), version.clone()));
+            let (name, version) = (manifest.name.clone(), manifest.version);
+            self.packages.insert(manifest.digest(), (name.clone(), version));
             let proposed =
                 Contract { manifest: Arc::new(manifest), status: Status::Proposed, approvals: BTreeSet::new(), seq };
             self.contracts.entry(name).or_default().entry(version).or_insert(proposed);
         }
         for (participant, name, version) in mend.approved {
-            // What cannot be approved is not there either; the rows that depend on it are then not compared.
-            self.approve(&participant, seq, &name, &version).unwrap_or_default();
+            let voters = self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name.clone());
+            let approving: Vec<String> = participant.map_or_else(|| voters.collect(), |one| vec![one]);
+            for participant in approving {
+                let status =
+                    self.contracts.get(&name).and_then(|versions| versions.get(&version)).map(|found| found.status);
+                if status == Some(Status::Proposed) {
+                    // What cannot be approved is not there either; the rows that depend on it are then not compared.
+                    self.approve(&participant, seq, &name, &version).unwrap_or_default();
+                }
+            }
         }
         self.seq = seq;
         self.head = head;

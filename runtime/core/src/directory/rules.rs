@@ -61,6 +61,7 @@ impl Directory {
         if founders.is_empty() || title.is_empty() || title.len() > 100 {
             return Err(DirectoryError::Invalid("a network needs a founder and a name of 1 to 100 bytes".to_owned()));
         }
+        check_signers(event, founders.len())?;
         let head = event.head();
         let mut directory = Directory {
             network: head,
@@ -71,6 +72,7 @@ impl Directory {
             participants: BTreeMap::new(),
             nodes: BTreeMap::new(),
             actors: BTreeMap::new(),
+            keys: BTreeMap::new(),
             contracts: BTreeMap::new(),
             packages: BTreeMap::new(),
             specs: BTreeMap::new(),
@@ -100,6 +102,7 @@ impl Directory {
         {
             return Err(DirectoryError::Invalid("a founder or a node is named twice".to_owned()));
         }
+        self.take_key(key, actor)?;
         let roles = BTreeSet::from([ADMIN.to_owned()]);
         self.actors.insert(actor.clone(), Actor { roles, key: key.clone(), since: event.time, revoked: None, seq: 1 });
         Ok(())
@@ -116,6 +119,7 @@ impl Directory {
     /// As [`Directory::apply`]; without signature only for the audit, where the head is proven otherwise.
     pub(crate) fn apply_as(&mut self, event: &DirectoryEvent, signed: bool) -> Result<(), DirectoryError> {
         self.check_chain(event)?;
+        check_signers(event, 1)?;
         let proposer = self.admin(&event.by)?;
         if signed && !event.envelope.verified_by(&proposer.key) {
             return Err(DirectoryError::Signature(event.by.to_string()));
@@ -182,7 +186,7 @@ impl Directory {
             }
             Body::ActorAdd { actor, roles, key } => {
                 self.speaks_for(&event.by, actor.participant().as_str())?;
-                self.check_new_key(key)?;
+                self.take_key(key, actor)?;
                 let added =
                     Actor { roles: roles.clone(), key: key.clone(), since: event.time, revoked: None, seq: event.seq };
                 match self.actors.insert(actor.clone(), added) {
@@ -193,7 +197,7 @@ impl Directory {
                 }
             }
             Body::ActorRotate { actor, key } => {
-                self.check_new_key(key)?;
+                self.take_key(key, actor)?;
                 let found = self.own_actor(event, actor)?;
                 found.key = key.clone();
                 found.since = event.time;
@@ -216,12 +220,13 @@ impl Directory {
         }
     }
 
-    fn check_new_key(&self, key: &PublicKey) -> Result<(), DirectoryError> {
-        match self.actors.iter().find(|(_, actor)| actor.key == *key) {
+    /// Notes a new key. One that was taken away stays so: whoever has it may be why.
+    fn take_key(&mut self, key: &PublicKey, actor: &ActorId) -> Result<(), DirectoryError> {
+        match self.keys.insert(key.to_string(), actor.clone()) {
             None => Ok(()),
-            Some((actor, _)) => {
-                Err(DirectoryError::Invalid(format!("this key is {actor}'s; every actor has a key of its own")))
-            }
+            Some(owner) => Err(DirectoryError::Invalid(format!(
+                "this key is or was {owner}'s; a key is never used again, not for another actor either"
+            ))),
         }
     }
 
@@ -268,6 +273,12 @@ impl Directory {
                 return invalid(format!("{}@{newest} is newer than {}", manifest.name, manifest.version));
             }
         }
+        self.check_specs(manifest)
+    }
+
+    /// Whether the specs of a manifest go together with those in force.
+    fn check_specs(&self, manifest: &Manifest) -> Result<(), DirectoryError> {
+        let invalid = |what: String| Err(DirectoryError::Invalid(what));
         for (name, spec) in &manifest.specs {
             match self.owner(name) {
                 Some(owner) if *owner != manifest.name => return invalid(format!("spec {name} is contract {owner}'s")),
@@ -318,7 +329,9 @@ impl Directory {
         let Some(found) = self.contracts.get_mut(name).and_then(|versions| versions.get_mut(version)) else {
             return Err(DirectoryError::Invalid(format!("{name}@{version} was not proposed")));
         };
-        found.approvals.insert(participant);
+        if !found.approvals.insert(participant.clone()) {
+            return Err(DirectoryError::Invalid(format!("{participant} has approved {name}@{version} already")));
+        }
         found.seq = seq;
         // More than two thirds of the participants, one vote each.
         if found.approvals.len() * 3 <= votes * 2 || found.status != Status::Proposed {
@@ -326,6 +339,7 @@ impl Directory {
         }
         found.status = Status::Active;
         let manifest = found.manifest.clone();
+        self.check_activation(&manifest)?;
         for (spec, body) in &manifest.specs {
             self.specs.entry(body.digest()).or_insert_with(|| Directory::entry(spec, body, &manifest, seq));
         }
@@ -336,5 +350,25 @@ impl Directory {
             }
         }
         Ok(())
+    }
+
+    /// What was fine when it was proposed need not be any more: others may have become active first.
+    fn check_activation(&self, manifest: &Manifest) -> Result<(), DirectoryError> {
+        let (name, version) = (&manifest.name, &manifest.version);
+        let newer = self.contracts.get(name).into_iter().flatten().find(|(other, found)| {
+            *other > version && other.compatible_with(version) && found.status != Status::Proposed
+        });
+        if let Some((newer, _)) = newer {
+            return Err(DirectoryError::Invalid(format!("{name}@{newer} took over before {version}")));
+        }
+        self.check_specs(manifest)
+    }
+}
+
+/// As many signatures as there are signers: one more would be stored, and belong to nothing.
+fn check_signers(event: &DirectoryEvent, signers: usize) -> Result<(), DirectoryError> {
+    match event.envelope.signatures.len() {
+        found if found == signers => Ok(()),
+        found => Err(DirectoryError::Signature(format!("{signers} alone; it has {found} signatures"))),
     }
 }

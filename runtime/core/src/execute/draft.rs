@@ -1,12 +1,12 @@
 //! A record while an intent works on it: working copies of its sections, and what was done to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::Digest;
 use crate::directory::SpecEntry;
-use crate::event::{Notification, Read};
+use crate::event::{Applied, Notification, Read};
 use crate::intent::RawChange;
 use crate::json::{Json, Operation};
 use crate::names::{RecordId, SpecName};
@@ -24,8 +24,8 @@ pub struct Written {
     pub canonical: Arc<str>,
     /// The changes, in order.
     pub changes: Vec<Operation>,
-    /// What stood at each change's path before it.
-    pub before: Vec<Json>,
+    /// What applying each change found.
+    pub applied: Vec<Applied>,
     /// The notifications, in order.
     pub notifications: Vec<Notification>,
 }
@@ -54,7 +54,7 @@ pub struct Effect {
 struct Work {
     content: Json,
     changes: Vec<Operation>,
-    before: Vec<Json>,
+    applied: Vec<Applied>,
     notifications: Vec<Notification>,
 }
 
@@ -64,6 +64,8 @@ pub(super) struct DraftRecord {
     pub(super) before: Option<Arc<RecordState>>,
     pub(super) entry: Arc<SpecEntry>,
     pub(super) usage: RecordUse,
+    /// Sections declared as written that the actor may not read: the method may neither look at nor change them.
+    pub(super) closed: BTreeSet<String>,
     on: OnContract,
     package: Digest,
     work: BTreeMap<String, Work>,
@@ -87,12 +89,17 @@ impl DraftRecord {
         package: Digest,
         usage: RecordUse,
     ) -> Self {
-        DraftRecord { record, before, entry, usage, on, package, work: BTreeMap::new() }
+        DraftRecord { record, before, entry, usage, closed: BTreeSet::new(), on, package, work: BTreeMap::new() }
     }
 
     /// The seq that this intent's event on the record would get.
     pub(super) fn seq(&self) -> u64 {
         self.before.as_ref().map_or(1, |state| state.seq + 1)
+    }
+
+    /// Whether the method declares the section as written.
+    pub(super) fn writes(&self, section: &str) -> bool {
+        self.usage.writes.iter().any(|known| known == section)
     }
 
     /// Whether the record is one that the use is for.
@@ -106,6 +113,21 @@ impl DraftRecord {
                 format!("{} is a {}, the intent is for a {}", self.record, state.spec, self.usage.spec),
             )),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the spec has every section that the use names; of another contract's spec, nobody has looked before.
+    pub(super) fn check_use(&self) -> Result<(), Rejected> {
+        let named = self.usage.reads.iter().chain(&self.usage.writes);
+        match named.into_iter().find(|section| !self.entry.spec.sections.contains_key(*section)) {
+            None => Ok(()),
+            Some(section) => Err(Rejected::new(
+                Code::WrongRecords,
+                format!(
+                    "the method names section {section}, which spec {} of {} does not have",
+                    self.entry.name, self.record
+                ),
+            )),
         }
     }
 
@@ -138,10 +160,10 @@ impl DraftRecord {
     pub(super) fn apply(&mut self, section: &str, operation: Operation) -> Result<(), String> {
         let record = self.record.clone();
         let work = self.work(section);
-        let before =
-            operation.apply(&mut work.content).map_err(|error| format!("section {section} of {record}: {error}"))?;
+        let applied = Applied::apply(&operation, &mut work.content)
+            .map_err(|error| format!("section {section} of {record}: {error}"))?;
         work.changes.push(operation);
-        work.before.push(before);
+        work.applied.push(applied);
         Ok(())
     }
 
@@ -178,8 +200,8 @@ impl DraftRecord {
                 );
                 return Err(Rejected::new(Code::Size, message));
             }
-            let Work { content, changes, before, notifications } = work;
-            sections.insert(name, Written { content: Arc::new(content), canonical, changes, before, notifications });
+            let Work { content, changes, applied, notifications } = work;
+            sections.insert(name, Written { content: Arc::new(content), canonical, changes, applied, notifications });
         }
         self.check_size(&sections)?;
         let reads = others.iter().filter(|read| read.record != self.record).cloned().collect();

@@ -6,13 +6,13 @@ use crate::codes::Code;
 use crate::directory::Actor;
 use crate::json::Json;
 use crate::names::ActorId;
-use crate::package::Method;
+use crate::package::{Method, OUTCOME};
 use crate::parties::{self, members};
 use crate::record::RecordState;
 use crate::spec::{Mode, PARTIES, RecordSpec};
 
 use super::draft::DraftRecord;
-use super::{Job, No, no};
+use super::{Job, No, Rejected, no};
 
 /// The roles that an actor holds on a record at `seq`: those that the parties name it for, as far as the
 /// directory opens them to it, and those that everyone holds.
@@ -66,25 +66,60 @@ pub(super) fn roles_told(job: &Job<'_>, draft: &DraftRecord) -> BTreeSet<String>
     roles
 }
 
-/// Whether the actor may read what the method declares as read, as far as the method does not declassify it.
-pub(super) fn check_reads(job: &Job<'_>, drafts: &[DraftRecord], method: &Method) -> Result<(), No> {
-    for draft in drafts.iter().filter(|draft| draft.before.is_some()) {
+/// Whether the actor may read what the method declares as read, as far as the method does not declassify it. What
+/// is declared as written is closed to the method instead, where the actor may not read it.
+pub(super) fn check_reads(job: &Job<'_>, drafts: &mut [DraftRecord], method: &Method) -> Result<(), No> {
+    for draft in drafts.iter_mut().filter(|draft| draft.before.is_some()) {
         let roles = roles_on(job, draft);
-        for section in
-            draft.usage.reads.iter().filter(|section| *section != PARTIES && !method.declassifies.contains(section))
-        {
-            if !may(&draft.entry.spec, section, &roles, Mode::Read) {
-                let actor = &job.intent.payload().actor;
-                let message = format!(
-                    "{actor} may not read section {section} of {}, which this method reads; {}",
-                    draft.record,
-                    holding(&roles)
-                );
-                return Err(no(Code::Entitlement, message));
-            }
+        let told = |section: &str| {
+            section == PARTIES || method.declassifies.iter().any(|flow| flow.from == section && flow.to == OUTCOME)
+        };
+        let hidden = |section: &str| !told(section) && !may(&draft.entry.spec, section, &roles, Mode::Read);
+        if let Some(section) = draft.usage.reads.iter().find(|section| hidden(section)) {
+            return Err(No::Rejected(unreadable(job, draft, section, &roles)));
         }
+        draft.closed = draft.usage.writes.iter().filter(|section| hidden(section)).cloned().collect();
     }
     Ok(())
+}
+
+/// A no to a method that looks at what its actor may not read.
+pub(super) fn unreadable(job: &Job<'_>, draft: &DraftRecord, section: &str, roles: &BTreeSet<String>) -> Rejected {
+    let actor = &job.intent.payload().actor;
+    let message = format!(
+        "{actor} may not read section {section} of {}, which this method reads; {}",
+        draft.record,
+        holding(roles)
+    );
+    Rejected::new(Code::Entitlement, message)
+}
+
+/// Whether the actor may change all that raw changes name, before any of them is tried: neither a failed one nor a
+/// `test` may tell what a section holds.
+pub(super) fn check_raw(job: &Job<'_>, draft: &DraftRecord) -> Result<(), No> {
+    let Some(before) = &draft.before else { return Ok(()) };
+    let roles = roles_on(job, draft);
+    for section in &draft.usage.writes {
+        check_right(job, draft, section, &before.content(section), &roles)?;
+    }
+    Ok(())
+}
+
+fn check_right(
+    job: &Job<'_>,
+    draft: &DraftRecord,
+    section: &str,
+    before: &Json,
+    roles: &BTreeSet<String>,
+) -> Result<(), No> {
+    let mode = if before.is_null() { Mode::Create } else { Mode::Modify };
+    if may(&draft.entry.spec, section, roles, mode) {
+        return Ok(());
+    }
+    let actor = &job.intent.payload().actor;
+    let message =
+        format!("{actor} may not {} section {section} of {}; {}", mode.as_str(), draft.record, holding(roles));
+    Err(no(Code::Entitlement, message))
 }
 
 /// Entitlements, steps of the parties and schemas, for all that was changed.
@@ -92,17 +127,7 @@ pub(super) fn check(job: &Job<'_>, drafts: &[DraftRecord]) -> Result<(), No> {
     for draft in drafts {
         let roles = roles_on(job, draft);
         for (section, before, after) in draft.changed() {
-            let mode = if before.is_null() { Mode::Create } else { Mode::Modify };
-            if !may(&draft.entry.spec, section, &roles, mode) {
-                let actor = &job.intent.payload().actor;
-                let message = format!(
-                    "{actor} may not {} section {section} of {}; {}",
-                    mode.as_str(),
-                    draft.record,
-                    holding(&roles)
-                );
-                return Err(no(Code::Entitlement, message));
-            }
+            check_right(job, draft, section, &before, &roles)?;
             check_section(draft, section, &before, after)?;
         }
     }

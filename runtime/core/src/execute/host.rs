@@ -60,21 +60,36 @@ impl<'a> Execution<'a> {
 
     fn readable(&mut self, record: u32, section: &str) -> Result<usize, HostError> {
         let index = self.draft(record, section)?;
-        let declared = |draft: &DraftRecord| {
-            section == PARTIES || draft.usage.reads.iter().chain(&draft.usage.writes).any(|known| known == section)
-        };
-        if self.drafts.get(index).is_some_and(declared) {
-            return Ok(index);
+        let Some(draft) = self.drafts.get(index) else { return Ok(index) };
+        if section == PARTIES || draft.usage.may_read(section) || (draft.before.is_none() && draft.writes(section)) {
+            return self.open(index, section);
         }
-        Err(self.undeclared(&format!("reads section {section} of record {record}")))
+        let why = if draft.writes(section) { " of a record that is there already" } else { "" };
+        Err(self.undeclared(&format!("reads section {section} of record {record}{why}")))
     }
 
     fn writable(&mut self, record: u32, section: &str) -> Result<usize, HostError> {
         let index = self.draft(record, section)?;
-        if self.drafts.get(index).is_some_and(|draft| draft.usage.writes.iter().any(|known| known == section)) {
-            return Ok(index);
+        let Some(draft) = self.drafts.get(index) else { return Ok(index) };
+        if !draft.writes(section) {
+            return Err(self.undeclared(&format!("writes section {section} of record {record}")));
         }
-        Err(self.undeclared(&format!("writes section {section} of record {record}")))
+        if draft.before.is_some() && !draft.usage.may_read(section) {
+            return Err(
+                self.undeclared(&format!("writes section {section} of record {record} though it is there already"))
+            );
+        }
+        self.open(index, section)
+    }
+
+    /// Ends the call where the actor may not read the section.
+    fn open(&mut self, index: usize, section: &str) -> Result<usize, HostError> {
+        let Some(draft) = self.drafts.get(index).filter(|draft| draft.closed.contains(section)) else {
+            return Ok(index);
+        };
+        let roles = entitle::roles_on(self.job, draft);
+        self.stopped = Some(entitle::unreadable(self.job, draft, section, &roles));
+        Err(HostError::Stop)
     }
 
     fn at<T>(

@@ -199,7 +199,7 @@ fn parse(bytes: &[u8], limits: &Limits, what: &str) -> Result<Json, Refusal> {
 fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedIntent, Refusal> {
     let (signed, payload) = read_envelope(envelope, limits)?;
     let opened = Openings::read(openings).map_err(|error| {
-        let code = if error.to_string().contains("salt") { Code::BadSalt } else { Code::Malformed };
+        let code = if error.path.ends_with(".salt") { Code::BadSalt } else { Code::Malformed };
         Refusal::new(code, error.to_string())
     })?;
     check_openings(&payload, &opened)?;

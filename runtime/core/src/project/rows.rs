@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::crypto::Digest;
 use crate::database::Write;
 use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status};
-use crate::event::{Header, Notification};
+use crate::event::{Applied, Header, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
@@ -236,13 +236,14 @@ pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory:
 pub(super) fn change_rows(event: &SealedEvent) -> Vec<Row> {
     let mut rows = Vec::new();
     for (section, body) in &event.openings.sections {
-        let before = event.values_before.get(section).map(Vec::as_slice).unwrap_or_default();
-        for (operation, before) in body.changes.iter().zip(before) {
+        let applied = event.applied.get(section).map(Vec::as_slice).unwrap_or_default();
+        for (operation, Applied { before, moved }) in body.changes.iter().zip(applied) {
             let value = match operation {
                 Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => {
                     text(value.canonical())
                 }
-                Operation::Remove { .. } | Operation::Move { .. } | Operation::Copy { .. } => Cell::Null,
+                Operation::Move { .. } | Operation::Copy { .. } => maybe(moved.as_ref().map(Json::canonical)),
+                Operation::Remove { .. } => Cell::Null,
             };
             rows.push(vec![
                 text(event.id),

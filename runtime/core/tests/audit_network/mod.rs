@@ -202,7 +202,7 @@ pub fn shop(version: &str, wider: bool, code: &[u8]) -> Package {
     if wider {
         writes.push(Json::from("extra"));
     }
-    let usage = json!({"spec": "listing", "creates": true, "reads": ["main"], "writes": writes, "notifies": ["offer.made", "note.é"]});
+    let usage = json!({"spec": "listing", "creates": true, "reads": ["main"], "writes": writes, "notifies": ["offer.made", "note.e"]});
     let narrow =
         json!({"spec": "listing", "creates": true, "reads": ["notes"], "writes": ["main"], "notifies": ["offer.made"]});
     let manifest = json!({
@@ -561,13 +561,17 @@ impl Net {
             .tables()
             .into_iter()
             .map(|table| (table.name.clone(), block_on(snapshot.page(&table, &page)).unwrap()));
-        Copy { rows: rows.collect() }
+        Copy {
+            rows: rows.collect(),
+            tables: self.tables().into_iter().map(|table| (table.name.clone(), table)).collect(),
+        }
     }
 }
 
 /// A database that anybody edits.
 #[derive(Clone)]
 pub struct Copy {
+    pub tables: BTreeMap<String, Table>,
     pub rows: BTreeMap<String, Vec<Row>>,
 }
 
@@ -578,7 +582,11 @@ impl Snapshot for Copy {
             .get(&table.name)
             .cloned()
             .ok_or_else(|| DatabaseError::Shape { table: table.name.clone(), detail: "there is no such table".into() });
-        Box::pin(ready(found.map(|rows| if page.after.is_some() { Vec::new() } else { rows })))
+        let places: Vec<usize> =
+            table.columns.iter().filter_map(|column| self.tables.get(&table.name)?.position(&column.name)).collect();
+        let found =
+            found.map(|rows| rows.into_iter().map(|row| places.iter().map(|at| row[*at].clone()).collect()).collect());
+        Box::pin(ready(found.map(|rows: Vec<Row>| if page.after.is_some() { Vec::new() } else { rows })))
     }
 }
 
