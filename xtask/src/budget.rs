@@ -12,21 +12,26 @@ use crate::{examples, rust, tree};
 pub(crate) fn check() -> Result<Findings, String> {
     let budgets = budgets()?;
     let counted = [
-        ("core_crates", crates(&["--package", "lockstep-core", "--target", WASM])?),
-        ("binary_crates", crates(&["--package", "lockstep-cli"])?),
-        ("guest_crates", crates(&["--manifest-path", "examples/house-sale/Cargo.toml", "--target", WASM])?),
-        ("binary_bytes", bytes(&rust::binary())?),
-        ("package_bytes", largest_package()?),
+        ("core_crates", crates(&["--package", "lockstep-core", "--target", WASM])),
+        ("binary_crates", crates(&["--package", "lockstep-cli"])),
+        ("guest_crates", crates(&["--manifest-path", "examples/house-sale/Cargo.toml", "--target", WASM])),
+        ("binary_bytes", bytes(&rust::binary())),
+        ("package_bytes", largest_package()),
     ];
     let mut found = Findings::default();
-    for (name, count) in counted {
+    for (name, counted) in counted {
         let budget = budgets.get(name).ok_or_else(|| format!("budgets.toml has no {name}"))?;
-        println!("{name} = {count} of {budget}");
-        if count > *budget {
-            found.problems.push(format!("{name} is {count}, {budget} are allowed (budgets.toml)"));
+        match counted {
+            Err(problem) => found.problems.push(problem),
+            Ok(count) => {
+                println!("{name} = {count} of {budget}");
+                found = found.and(Findings::note(format!("{name} {count}")));
+                if count > *budget {
+                    found.problems.push(format!("{name} is {count}, {budget} are allowed (budgets.toml)"));
+                }
+            }
         }
     }
-    found.note = counted.map(|(name, count)| format!("{name} {count}")).join(", ");
     Ok(found)
 }
 
