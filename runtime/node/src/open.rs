@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::load;
 use crate::pipeline;
@@ -144,6 +145,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
     stopped: Mutex<Option<String>>,
+    /// Asks the pipeline to take nothing more and to end.
+    pub(crate) closing: Notify,
 }
 
 impl Shared {
@@ -186,6 +189,7 @@ impl Packages for PackageStore {
 pub struct Node {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
+    orders: Arc<AtomicU64>,
     done: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
@@ -243,6 +247,7 @@ impl Node {
     /// As for [`Node::open`].
     pub async fn open_with(parts: Parts, config: NodeConfig, secrets: Secrets) -> Result<Node, NodeError> {
         let loaded = load::start(parts.database.as_ref()).await?;
+        check_key(&parts, &loaded)?;
         check_checkpoint(&parts, &loaded).await?;
         parts.database.prepare(&all_tables(&loaded.directory)).await?;
         let shared = Arc::new(Shared {
@@ -252,6 +257,7 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             stopped: Mutex::new(None),
+            closing: Notify::new(),
             parts,
             config,
         });
@@ -260,7 +266,12 @@ impl Node {
         }
         let (queue, jobs) = mpsc::channel(shared.config.queue);
         let running = tokio::spawn(pipeline::run(shared.clone(), loaded.ledger, jobs));
-        Ok(Node { shared, queue, done: Arc::new(tokio::sync::Mutex::new(Some(running))) })
+        Ok(Node {
+            shared,
+            queue,
+            orders: Arc::new(AtomicU64::new(0)),
+            done: Arc::new(tokio::sync::Mutex::new(Some(running))),
+        })
     }
 
     /// The node's name.
@@ -305,6 +316,10 @@ impl Node {
         &self.shared.config
     }
 
+    pub(crate) fn next_order(&self) -> u64 {
+        self.orders.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(crate) fn queue_sender(&self) -> &mpsc::Sender<Job> {
         &self.queue
     }
@@ -315,13 +330,25 @@ impl Node {
 
     /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
     pub async fn stop(self) {
-        let Node { queue, done, .. } = self;
-        drop(queue);
+        let Node { shared, done, .. } = self;
+        shared.closing.notify_one();
         if let Some(running) = done.lock().await.take() {
             // A panic of the pipeline was reported to every waiter already.
             drop(running.await);
         }
     }
+}
+
+/// Another node's key would sign heads that nobody could verify.
+fn check_key(parts: &Parts, loaded: &load::Start) -> Result<(), NodeError> {
+    let agreed = loaded.directory.nodes().get(loaded.node.as_str());
+    if agreed.is_none_or(|node| node.key != parts.signer.public_key()) {
+        return Err(NodeError::Foreign(format!(
+            "its key is not the one that the directory has for node {}",
+            loaded.node
+        )));
+    }
+    Ok(())
 }
 
 /// Holds the database against the checkpoint beside the key.
