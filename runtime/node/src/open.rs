@@ -310,6 +310,12 @@ impl Node {
         self.shared.parts.clock.now()
     }
 
+    /// How many intents wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// The node's bounds.
     #[must_use]
     pub fn config(&self) -> &NodeConfig {
