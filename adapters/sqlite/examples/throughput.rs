@@ -1,6 +1,7 @@
 //! How fast one committer writes, and how fast history answers: `cargo run --release --example throughput -- [VERSIONS]`.
 
 #![allow(
+    clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,

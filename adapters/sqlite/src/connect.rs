@@ -61,8 +61,8 @@ impl SqliteDatabase {
     /// Opens a file.
     ///
     /// # Errors
-    /// [`DatabaseError::Open`] where the file is missing, is no SQLite database, cannot be opened as asked, or has a
-    /// format newer than [`FORMAT`].
+    /// [`DatabaseError::Open`] where the file is missing, is no SQLite database or cannot be opened as asked;
+    /// [`DatabaseError::NewerFormat`] where its format is another than those up to [`FORMAT`].
     pub async fn open(config: SqliteConfig) -> Result<Self, DatabaseError> {
         let url = format!("sqlite:{}", config.path.display());
         let failed = |detail: String| DatabaseError::Open { url: url.clone(), detail };
@@ -73,7 +73,8 @@ impl SqliteDatabase {
         let mut reading = reading_options(&config.path);
         if there {
             reading = readable(reading, &config.path).await.map_err(|error| failed(bind::words(&error)))?;
-            refuse_newer_format(&reading).await.map_err(failed)?;
+            let format = format(&reading).await.map_err(failed)?;
+            refuse_newer_format(&url, format)?;
         }
         let committer = if config.read_only {
             None
@@ -148,20 +149,23 @@ fn has_log(path: &Path) -> bool {
     })
 }
 
-async fn refuse_newer_format(options: &SqliteConnectOptions) -> Result<(), String> {
+/// What `lockstep_meta` says the format is; `None` where there is no such table or row yet.
+async fn format(options: &SqliteConnectOptions) -> Result<Option<String>, String> {
     let words = |error: sqlx::Error| bind::words(&error);
     let table = format!("SELECT name FROM sqlite_schema WHERE type = 'table' AND name = '{}'", name::META);
     if first_row(options, &table).await.map_err(words)?.is_none() {
-        return Ok(());
+        return Ok(None);
     }
     let format = format!("SELECT value FROM {} WHERE key = 'format'", name::META);
-    let Some(found) = first_row(options, &format).await.map_err(words)? else { return Ok(()) };
-    let Raw::Text(text) = found else { return Err("lockstep_meta holds no readable format".to_owned()) };
-    match text.parse::<u32>() {
-        Ok(known) if known <= FORMAT => Ok(()),
-        _ => Err(format!(
-            "its format is {text}, and this version of lockstep knows formats up to {FORMAT}; open it with a newer one"
-        )),
+    let found = first_row(options, &format).await.map_err(words)?;
+    Ok(found.map(|raw| bind::answer(raw).show().unwrap_or_default()))
+}
+
+fn refuse_newer_format(url: &str, format: Option<String>) -> Result<(), DatabaseError> {
+    match format {
+        Some(format) if format.parse::<u32>().is_ok_and(|known| known <= FORMAT) => Ok(()),
+        None => Ok(()),
+        Some(format) => Err(DatabaseError::NewerFormat { url: url.to_owned(), format, known: FORMAT.into() }),
     }
 }
 

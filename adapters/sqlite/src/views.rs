@@ -88,7 +88,7 @@ fn entitlement(spec: &str) -> String {
         format!(
             "SELECT {spec} AS spec, r.record_id AS record_id, section.key AS section, {subject} AS subject, m.mode AS mode, {from} AS from_seq, {to} AS to_seq\n\
              FROM {records} AS r\n\
-             CROSS JOIN {specs} AS s ON s.digest = {governing}\n\
+             CROSS JOIN {specs} AS s ON s.name = {spec} AND s.digest IN {governing}\n\
              CROSS JOIN json_each(json_patch(json_extract(s.document, '$.sections'), json_object('{parties}', json_extract(s.document, '$.{parties}')))) AS section\n\
              CROSS JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
              CROSS JOIN json_each(section.value, '$.' || m.mode) AS role{join}\n\

@@ -34,7 +34,7 @@ async fn filled(directory: &Directory) -> (std::path::PathBuf, SqliteDatabase) {
 
 fn refusal<T>(result: Result<T, DatabaseError>) -> String {
     match result {
-        Err(error @ DatabaseError::Open { .. }) => error.to_string(),
+        Err(error @ (DatabaseError::Open { .. } | DatabaseError::NewerFormat { .. })) => error.to_string(),
         Err(error) => panic!("another error: {error}"),
         Ok(_) => panic!("should be refused"),
     }

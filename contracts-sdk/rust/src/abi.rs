@@ -15,9 +15,23 @@ unsafe extern "C" {
     #[link_name = "context"]
     fn host_context(answer: *mut u8);
     #[link_name = "read"]
-    fn host_read(record: u32, section: *const u8, section_len: usize, pointer: *const u8, pointer_len: usize, answer: *mut u8);
+    fn host_read(
+        record: u32,
+        section: *const u8,
+        section_len: usize,
+        pointer: *const u8,
+        pointer_len: usize,
+        answer: *mut u8,
+    );
     #[link_name = "keys"]
-    fn host_keys(record: u32, section: *const u8, section_len: usize, pointer: *const u8, pointer_len: usize, answer: *mut u8);
+    fn host_keys(
+        record: u32,
+        section: *const u8,
+        section_len: usize,
+        pointer: *const u8,
+        pointer_len: usize,
+        answer: *mut u8,
+    );
     #[link_name = "change"]
     fn host_change(
         record: u32,

@@ -289,4 +289,3 @@ pub(crate) fn typed<T: DeserializeOwned>(text: &str, section: &str, pointer: &st
     serde_json::from_str(text)
         .or_else(|error| reject("type", format!("{section}{pointer} is not what the contract expects: {error}")))
 }
-

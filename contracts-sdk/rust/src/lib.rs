@@ -25,9 +25,9 @@
 //! # fn main() {}
 //! ```
 //!
-//! What leaves this crate is the world of `contracts-sdk/wit/contract.wit`; [`abi`] is the only module that
+//! What leaves this crate is the world of `contracts-sdk/wit/contract.wit`; `abi` is the only module that
 //! knows how it is spelled in WebAssembly. Outside of WebAssembly the calls go to a small host in memory
-//! ([`testing`]), so that contracts can be unit-tested with `cargo test`.
+//! (`testing`), so that contracts can be unit-tested with `cargo test`.
 
 #![warn(missing_docs)]
 

@@ -72,7 +72,8 @@ pub(crate) fn keys(record: u32, section: &str, pointer: &str) -> Result<Vec<Stri
 pub(crate) fn change(record: u32, section: &str, operation: Operation<'_>) -> Result<(), Failure> {
     with(|host| {
         let document = host.sections.entry((record, section.to_owned())).or_default();
-        apply(document, operation).ok_or_else(|| Failure::new("patch", format!("{operation:?} does not apply to {section}")))
+        apply(document, operation)
+            .ok_or_else(|| Failure::new("patch", format!("{operation:?} does not apply to {section}")))
     })
 }
 

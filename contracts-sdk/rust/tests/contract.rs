@@ -35,9 +35,12 @@ fn house(roles: &[&str]) {
         sections: [
             section("listing", json!({"asking_price": "350000.00"})),
             section("negotiation", json!({"offers": []})),
-            section("parties", json!({"members": [
-                {"role": "buyer", "participant": "buyer", "actor": "bob@buyer", "from": 1, "to": null},
-            ]})),
+            section(
+                "parties",
+                json!({"members": [
+                    {"role": "buyer", "participant": "buyer", "actor": "bob@buyer", "from": 1, "to": null},
+                ]}),
+            ),
         ]
         .into(),
         ..Host::default()
@@ -88,7 +91,7 @@ fn the_first_role_of_a_new_record_makes_its_parties() {
     let mut context = testing::context_of("bob@buyer", &[]);
     context["records"][0]["exists"] = json!(false);
     testing::install(Host { context, ..Host::default() });
-    let mut cx = Context::default();
+    let cx = Context::default();
     assert_eq!(cx.grant("seller", "alice@acme"), Ok(()));
     assert_eq!(testing::taken().sections[&(0, "parties".into())]["members"][0]["participant"], "acme");
     assert_eq!(cx.grant("seller", "globex"), Ok(()), "all of a participant's actors");

@@ -63,6 +63,8 @@ impl Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// See it work: four beats, no server, in a directory of its own [default: ./lockstep-demo]
+    Demo(crate::demo::DemoArgs),
     /// Make a network of one node in a new directory
     Init(verbs::init::InitArgs),
     /// Make and list keys
@@ -79,4 +81,21 @@ pub(crate) enum Verb {
     /// Make, build, test and deploy contracts
     #[command(subcommand)]
     Contract(verbs::contract::ContractVerb),
+    /// Show records, now and at any earlier moment
+    #[command(subcommand)]
+    Record(verbs::record::RecordVerb),
+    /// Query the database, read-only
+    Sql(verbs::sql::SqlArgs),
+    /// What happened to the records, in order
+    Events(verbs::feed::EventsArgs),
+    /// The business events that contracts emitted, as CloudEvents
+    Notifications(verbs::feed::NotificationsArgs),
+    /// Check every managed cell against the evidence
+    Verify(verbs::verify::VerifyArgs),
+    /// Look for what should be mended before it breaks something
+    Doctor(verbs::doctor::DoctorArgs),
+    /// What a code means and what to do
+    Explain(verbs::explain::ExplainArgs),
+    /// Completions for a shell
+    Completions(verbs::completions::CompletionsArgs),
 }

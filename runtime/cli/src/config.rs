@@ -107,7 +107,7 @@ fn only_known(table: &Table, known: &[&str]) -> Result<(), String> {
 }
 
 /// Edit distance, for suggestions.
-fn distance(one: &str, other: &str) -> usize {
+pub(crate) fn distance(one: &str, other: &str) -> usize {
     let mut row: Vec<usize> = (0..=other.chars().count()).collect();
     for (i, a) in one.chars().enumerate() {
         let mut before = i;

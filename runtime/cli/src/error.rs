@@ -33,11 +33,13 @@ pub(crate) struct CliError {
     pub(crate) message: String,
     /// The next thing to do; the code's remedy where nothing better is known.
     pub(crate) hint: Option<String>,
+    /// The format that a database says it has, where this version does not know it.
+    pub(crate) format: Option<String>,
 }
 
 impl CliError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        CliError { code, message: message.into(), hint: None }
+        CliError { code, message: message.into(), hint: None, format: None }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
@@ -80,9 +82,15 @@ impl From<DatabaseError> for CliError {
         let code = match &error {
             DatabaseError::Query { .. } => Code::QueryRefused,
             DatabaseError::Shape { .. } => Code::DatabaseShape,
+            DatabaseError::NewerFormat { .. } => Code::NewerFormat,
             DatabaseError::Open { .. } | DatabaseError::Unavailable { .. } => Code::DatabaseUnavailable,
         };
-        CliError::new(code, error.to_string())
+        let message = error.to_string();
+        let format = match error {
+            DatabaseError::NewerFormat { format, .. } => Some(format),
+            _ => None,
+        };
+        CliError { format, ..CliError::new(code, message) }
     }
 }
 

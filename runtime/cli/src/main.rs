@@ -4,11 +4,15 @@
 //! a line for streams. Every failure has a code and a hint, and the exit statuses of the manual.
 
 mod args;
+mod check;
 mod config;
 mod context;
+mod demo;
 mod error;
 mod keys;
 mod output;
+mod scenarios;
+mod stored;
 mod verbs;
 
 use std::process::ExitCode;

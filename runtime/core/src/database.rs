@@ -96,6 +96,18 @@ pub enum DatabaseError {
         /// The database's own words.
         detail: String,
     },
+    /// A newer version of lockstep wrote it, in a format that this one does not know.
+    #[error(
+        "cannot open {url}: its format is {format}, and this version of lockstep knows formats up to {known}; open it with a newer one"
+    )]
+    NewerFormat {
+        /// Where, without password.
+        url: String,
+        /// What the database says its format is.
+        format: String,
+        /// The newest format known here.
+        known: u64,
+    },
     /// The tables are not the ones expected.
     #[error("table {table} is not as expected: {detail}")]
     Shape {

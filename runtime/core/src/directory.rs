@@ -6,6 +6,7 @@
 //! the genesis is the network's id.
 
 mod event;
+mod mend;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::tables::{Table, record_table, version_table};
 use crate::time::Timestamp;
 
 pub use event::{Body, DIRECTORY_TYPE, DirectoryEvent, Founder};
+pub(crate) use mend::Mend;
 pub use rules::DirectoryError;
 
 /// The role that lets an actor speak for its participant in the directory.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::crypto::{ALGORITHMS, Context, Digest, Salt, commit, commit_canonical};
-use crate::json::{Fields, Json, Limits, Operation, ShapeError, json};
+use crate::json::{Fields, Json, Limits, Operation, PatchError, ShapeError, json};
 use crate::names::{NodeName, RecordId};
 use crate::package::FORMAT;
 use crate::time::Timestamp;
@@ -163,6 +163,26 @@ pub struct Notification {
     pub kind: String,
     /// Its data.
     pub data: Json,
+}
+
+/// What applying one change found: for the rows that SQL users read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// What stood at the change's path before it; null where nothing did.
+    pub before: Json,
+    /// What a move or copy brought there.
+    pub moved: Option<Json>,
+}
+
+impl Applied {
+    /// Applies an operation; a failed one leaves the document untouched.
+    ///
+    /// # Errors
+    /// The operation's.
+    pub fn apply(operation: &Operation, document: &mut Json) -> Result<Self, PatchError> {
+        let moved = operation.from().and_then(|from| document.at(from).cloned());
+        operation.apply(document).map(|before| Applied { before, moved })
+    }
 }
 
 /// What one event did to one section.

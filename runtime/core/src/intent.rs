@@ -14,6 +14,7 @@ use crate::time::Timestamp;
 
 pub use draft::{Draft, Submission};
 pub use verify::{Door, Refusal, StoredError, read_stored, verify};
+pub(crate) use verify::{Inspected, inspect};
 
 /// DSSE payload type of an intent.
 pub const INTENT_TYPE: &str = "application/vnd.lockstep.intent.v1+json";

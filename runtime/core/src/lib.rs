@@ -32,6 +32,8 @@ pub mod project;
 pub mod record;
 pub mod seal;
 
+pub mod audit;
+
 pub mod broker;
 pub mod clock;
 pub mod database;

@@ -177,6 +177,20 @@ name!(
 /// The section that says who holds which role; every record has it, no spec declares it.
 const PARTIES: &str = "parties";
 
+impl NodeName {
+    /// Stands in where the audit cannot read which node it was; such a name is never compared.
+    pub(crate) fn unknown() -> NodeName {
+        NodeName("unknown".into())
+    }
+}
+
+impl SpecName {
+    /// Stands in where the audit cannot read which spec it was; such a name is never compared.
+    pub(crate) fn unknown() -> SpecName {
+        SpecName("unknown".into())
+    }
+}
+
 impl SectionName {
     /// The section that every record has.
     pub fn parties() -> SectionName {
@@ -219,6 +233,11 @@ pair!(
 );
 
 impl ActorId {
+    /// Stands in where the audit cannot read who it was; such a name is never compared.
+    pub(crate) fn nobody() -> ActorId {
+        ActorId("nobody@nobody".into())
+    }
+
     const WHAT: &str = "an actor id";
 
     /// Reads `NAME@PARTICIPANT`.

@@ -75,6 +75,21 @@ pub struct Outcome {
     pub reasons: Reasons,
 }
 
+/// What a leaf says without its openings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeafFacts {
+    /// The intent.
+    pub intent: Digest,
+    /// How it ended.
+    pub ending: Ending,
+    /// When the node took it.
+    pub submitted: Timestamp,
+    /// When it ended.
+    pub time: Timestamp,
+    /// Its events.
+    pub events: Vec<Digest>,
+}
+
 const DOMAINS: [(&str, &str); 4] = [
     ("code", "lockstep.code.v1"),
     ("reason", "lockstep.reason.v1"),
@@ -142,6 +157,28 @@ impl Outcome {
             return Err("the openings are not what the leaf's commitments stand for".to_owned());
         }
         Ok(outcome)
+    }
+
+    /// What the leaf alone says, where its openings are damaged; whoever asks has found the leaf in the log.
+    #[must_use]
+    pub fn stored_facts(stored: &[u8]) -> Option<LeafFacts> {
+        let limits = Limits { bytes: 16 << 20, ..Limits::default() };
+        let json = Json::parse(stored, &limits).ok()?;
+        let leaf = json.get("leaf")?;
+        let text = |name: &str| leaf.get(name).and_then(Json::as_str);
+        let events = leaf
+            .get("events")?
+            .as_array()?
+            .iter()
+            .map(|event| Digest::parse(event.as_str()?).ok())
+            .collect::<Option<_>>()?;
+        Some(LeafFacts {
+            intent: Digest::parse(text("intent")?).ok()?,
+            ending: Ending::parse(text("status")?).ok()?,
+            submitted: Timestamp::parse(text("submitted")?).ok()?,
+            time: Timestamp::parse(text("time")?).ok()?,
+            events,
+        })
     }
 
     /// Hash of the leaf that stored bytes hold, where they hold one at all.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::crypto::{Digest, Signer};
 use crate::database::{Batch, TableWrites, Write};
-use crate::directory::{Directory, DirectoryEvent, SpecEntry};
+use crate::directory::{Body, Directory, DirectoryEvent, SpecEntry};
 use crate::intent::VerifiedIntent;
 use crate::json::json;
 use crate::log::{Appender, Checkpoint, CheckpointError, leaf_hash};
@@ -110,9 +110,14 @@ impl Projection {
         self.ledger.appender.size() == self.before.appender.size()
     }
 
-    fn append(&mut self, leaf: &[u8], time: Timestamp) -> u64 {
+    /// Sets the time of the last leaf, where its evidence is gone and only the checkpoint still tells.
+    pub(crate) fn adopt_time(&mut self, time: Timestamp) {
+        self.ledger.time = time;
+    }
+
+    pub(crate) fn append(&mut self, leaf: Digest, time: Timestamp) -> u64 {
         let position = self.ledger.appender.size();
-        self.ledger.appender.append(leaf_hash(leaf));
+        self.ledger.appender.append(leaf);
         self.ledger.time = time;
         position
     }
@@ -129,25 +134,41 @@ impl Projection {
     }
 
     /// Adds the genesis: what the database is, then the first event of the directory.
-    pub fn genesis(&mut self, event: &DirectoryEvent, directory: &Directory, node: &str, time: Timestamp) {
+    pub fn genesis(&mut self, event: &DirectoryEvent, directory: &Directory, node: &str) {
+        self.meta(directory, node);
+        self.ledger.time = event.time;
+        self.directory(event, directory, None);
+    }
+
+    /// Adds what the database is.
+    pub(crate) fn meta(&mut self, directory: &Directory, node: &str) {
         for row in rows::meta_rows(directory, node, &self.ledger.log) {
             self.write(name::META, Write::Insert(row));
         }
-        self.directory(event, directory, None, time);
     }
 
     /// Adds an event of the directory; `directory` is the state after it. A proposed package comes with its bytes.
-    pub fn directory(
+    /// The log's time moves on to the event's, where that is later: both are evidence, a node's clock is not.
+    pub fn directory(&mut self, event: &DirectoryEvent, directory: &Directory, package: Option<&[u8]>) {
+        let hash = leaf_hash(&directory_leaf(&directory.network(), event.seq, &event.head()));
+        let proposed = matches!(event.body, Body::ContractPropose { .. });
+        self.directory_at(hash, event, directory, package, proposed);
+    }
+
+    /// As [`Projection::directory`], where the audit knows the leaf better than the event does.
+    pub(crate) fn directory_at(
         &mut self,
+        hash: Digest,
         event: &DirectoryEvent,
         directory: &Directory,
         package: Option<&[u8]>,
-        time: Timestamp,
+        proposed: bool,
     ) {
-        let position = self.append(&directory_leaf(&directory.network(), event.seq, &event.head()), time);
+        let time = event.time.max(self.ledger.time);
+        let position = self.append(hash, time);
         let row = rows::directory_row(event, &self.ledger.log, position);
         self.write(name::DIRECTORY, Write::Insert(row));
-        for (table, write) in rows::directory_writes(event, directory, package) {
+        for (table, write) in rows::directory_writes(event.seq, proposed, directory, package) {
             self.write(table, write);
         }
     }
@@ -160,7 +181,19 @@ impl Projection {
         events: &[SealedEvent],
         directory: &Directory,
     ) -> u64 {
-        let position = self.append(&outcome.leaf(), outcome.time);
+        self.outcome_at(leaf_hash(&outcome.leaf()), intent, outcome, events, directory)
+    }
+
+    /// As [`Projection::outcome`], where the audit knows the leaf better than the outcome does.
+    pub(crate) fn outcome_at(
+        &mut self,
+        hash: Digest,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+    ) -> u64 {
+        let position = self.append(hash, outcome.time);
         let row = rows::intent_row(intent, outcome, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
         for event in events {

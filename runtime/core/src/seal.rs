@@ -8,11 +8,12 @@ use std::sync::Arc;
 use crate::crypto::{Context, Digest, Salt, commit, commit_canonical};
 use crate::directory::{Directory, SpecEntry};
 use crate::event::{
-    CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
+    Applied, CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, SectionBody, reads_json, seal_section,
 };
 use crate::execute::Effect;
 use crate::json::Json;
 use crate::names::NodeName;
+use crate::package::Manifest;
 use crate::record::{OnContract, RecordState, SectionState};
 use crate::time::Timestamp;
 
@@ -50,8 +51,8 @@ pub struct SealedEvent {
     pub before: Option<Arc<RecordState>>,
     /// The record after.
     pub after: Arc<RecordState>,
-    /// What stood at each change's path before it, by section.
-    pub values_before: BTreeMap<String, Vec<Json>>,
+    /// What applying each change found, by section.
+    pub applied: BTreeMap<String, Vec<Applied>>,
     /// The sections written, with their content after in canonical form.
     pub contents: BTreeMap<String, Arc<str>>,
 }
@@ -71,7 +72,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         .map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None }))
         .collect();
     let mut openings = EventOpenings { reads_salt: salt(), reads: effect.reads, sections: BTreeMap::new() };
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, written) in effect.sections {
         let body = SectionBody {
             content_salt: salt(),
@@ -87,7 +88,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         );
         sealed.insert(name.clone(), section);
         openings.sections.insert(name.clone(), body);
-        values_before.insert(name.clone(), written.before);
+        applied.insert(name.clone(), written.applied);
         contents.insert(name, written.canonical);
     }
     let context = Context {
@@ -135,7 +136,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         entry: effect.entry,
         before,
         after: Arc::new(after),
-        values_before,
+        applied,
         contents,
     }
 }
@@ -162,12 +163,12 @@ pub fn replay(
     let package =
         directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
     let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let (mut values_before, mut contents) = (BTreeMap::new(), BTreeMap::new());
+    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, body) in &openings.sections {
         let mut content = before.as_ref().map_or(Json::Null, |state| Json::clone(&state.content(name)));
         let mut values = Vec::new();
         for operation in &body.changes {
-            values.push(operation.apply(&mut content).map_err(|error| format!("section {name}: {error}"))?);
+            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
         }
         let canonical: Arc<str> = content.canonical().into();
         let commitment = commit_content(&header, name, &body.content_salt, &canonical);
@@ -176,7 +177,7 @@ pub fn replay(
         }
         sections
             .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
-        values_before.insert(name.clone(), values);
+        applied.insert(name.clone(), values);
         contents.insert(name.clone(), canonical);
     }
     for (name, state) in &sections {
@@ -188,15 +189,7 @@ pub fn replay(
     if header.sections.len() != sections.len() {
         return Err("the header has a section that was never written".to_owned());
     }
-    let manifest = &package.manifest;
-    let on = if entry.contract == manifest.name {
-        OnContract { name: manifest.name.clone(), version: manifest.version.clone() }
-    } else {
-        before.as_ref().map_or_else(
-            || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
-            |state| state.on.clone(),
-        )
-    };
+    let on = on_after(&entry, &package.manifest, before.as_deref());
     let (header_stored, openings_stored) = (header.stored(), openings.stored());
     let id = Digest::of(&header_stored);
     let after = RecordState {
@@ -217,9 +210,20 @@ pub fn replay(
         entry,
         before,
         after: Arc::new(after),
-        values_before,
+        applied,
         contents,
     })
+}
+
+/// The contract version that a record is on after an event under this package.
+pub(crate) fn on_after(entry: &SpecEntry, manifest: &Manifest, before: Option<&RecordState>) -> OnContract {
+    if entry.contract == manifest.name {
+        return OnContract { name: manifest.name.clone(), version: manifest.version.clone() };
+    }
+    before.map_or_else(
+        || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
+        |state| state.on.clone(),
+    )
 }
 
 fn commit_content(header: &Header, section: &str, salt: &Salt, canonical: &str) -> Digest {

@@ -15,6 +15,10 @@ use crate::schema::{Schema, SchemaError};
 /// The section that every record has: who holds which role, from seq to seq.
 pub const PARTIES: &str = "parties";
 
+/// Columns of the history view, which projected columns stand beside.
+const HISTORY_COLUMNS: [&str; 9] =
+    ["record_id", "seq", "valid_from", "valid_to", "actor", "intent_id", "contract", "contract_version", "method"];
+
 /// What the names of tables and views beside a spec's own table end with.
 const TAKEN_ENDINGS: [&str; 3] = ["_history", "_changes", "_version"];
 
@@ -273,13 +277,10 @@ fn read_projections(
     let Some(listed) = fields.optional_object("projections")? else { return Ok(projections) };
     for (name, projection) in listed.iter() {
         SectionName::parse_declared(name)?;
-        if name == "seq" {
-            return Err(SpecError::Invalid("no projected column is called seq: history has one".to_owned()));
-        }
-        if sections.contains_key(name) {
-            return Err(SpecError::Invalid(format!(
-                "projected column {name} has the name of a section; give it another one"
-            )));
+        if sections.contains_key(name) || HISTORY_COLUMNS.contains(&name) {
+            let taken = if sections.contains_key(name) { "a section" } else { "a column of the history" };
+            let message = format!("projected column {name} has the name of {taken}; give it another one");
+            return Err(SpecError::Invalid(message));
         }
         let mut inner = Fields::of(projection, &format!("projected column {name}"))?;
         let section = inner.text("section")?.to_owned();

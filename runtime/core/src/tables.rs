@@ -143,7 +143,7 @@ impl Table {
 }
 
 /// What one cell holds.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
     /// Nothing.
     Null,
@@ -517,7 +517,7 @@ fn change() -> Table {
     .derived("op", Kind::Text, "openings of the event", "add, remove, replace, move, copy or test")
     .derived("path", Kind::LongText, "openings of the event", "Where, a JSON Pointer")
     .maybe("from_path", Kind::LongText, "openings of the event", "From where, for move and copy")
-    .maybe("value", Kind::Json, "openings of the event", "The operation's value")
+    .maybe("value", Kind::Json, "openings of the event", "What the operation put there; NULL for remove")
     .maybe("before", Kind::Json, "replay of the record", "What was there before; NULL where nothing was")
     .done()
 }

@@ -9,6 +9,7 @@
 
 mod commit;
 mod execute;
+mod feed;
 mod load;
 mod open;
 mod pipeline;
@@ -17,6 +18,7 @@ mod relay;
 mod reply;
 mod submit;
 
+pub use feed::{Happening, events, events_of_record, notifications};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create};
 pub use random::{random_bytes, random_salt};
 pub use relay::{FileBroker, relay_once};

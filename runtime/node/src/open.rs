@@ -19,7 +19,7 @@ use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::load;
 use crate::pipeline;
@@ -145,8 +145,8 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
     stopped: Mutex<Option<String>>,
-    /// Asks the pipeline to take nothing more and to end.
-    pub(crate) closing: Notify,
+    /// Told when no more intents are to be taken.
+    pub(crate) closing: tokio::sync::Notify,
 }
 
 impl Shared {
@@ -201,10 +201,9 @@ pub async fn create(parts: &Parts, node: &NodeName, genesis: &DirectoryEvent) ->
     let directory = Directory::found(genesis)?;
     parts.database.prepare(&own_tables()).await?;
     let log = format!("{node}/1");
-    let time = parts.clock.now().max(genesis.time);
-    let ledger = Ledger::new(directory.network(), log, time);
+    let ledger = Ledger::new(directory.network(), log, genesis.time);
     let mut projection = Projection::new(&ledger, &own_tables_by_name());
-    projection.genesis(genesis, &directory, node.as_str(), time);
+    projection.genesis(genesis, &directory, node.as_str());
     let projected = projection.finish(parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
     parts.database.commit(&projected.batch).await?;
     write_checkpoint(&parts.checkpoint, &projected.note)
@@ -257,7 +256,7 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             stopped: Mutex::new(None),
-            closing: Notify::new(),
+            closing: tokio::sync::Notify::new(),
             parts,
             config,
         });
@@ -336,9 +335,8 @@ impl Node {
 
     /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
     pub async fn stop(self) {
-        let Node { shared, done, .. } = self;
-        shared.closing.notify_one();
-        if let Some(running) = done.lock().await.take() {
+        self.shared.closing.notify_one();
+        if let Some(running) = self.done.lock().await.take() {
             // A panic of the pipeline was reported to every waiter already.
             drop(running.await);
         }

@@ -367,7 +367,9 @@ impl Pipeline {
             let decoded = package.as_deref().map(Package::decode);
             match decoded {
                 Some(Ok(package)) if package.digest() == manifest.digest() => {
-                    match self.shared.parts.engine.check(&package) {
+                    // A package that only brings specs has no code to check.
+                    let checked = package.manifest.code.map_or(Ok(()), |_| self.shared.parts.engine.check(&package));
+                    match checked {
                         Ok(()) => self.shared.packages.insert(package),
                         Err(error) => return refuse(job, Code::PackageRefused, error.to_string()),
                     }
@@ -383,9 +385,8 @@ impl Pipeline {
             }
         }
         let directory = Arc::new(directory);
-        let time = self.shared.parts.clock.now().max(self.built.ledger.time).max(event.time);
         let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        projection.directory(event, &directory, package.as_deref(), time);
+        projection.directory(event, &directory, package.as_deref());
         let decided = Decided { intent: event.head(), repeated: false };
         match self.finish(projection, vec![(job, decided)], Vec::new(), Some(directory.clone())) {
             Ok(prepared) => {

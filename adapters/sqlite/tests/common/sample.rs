@@ -38,7 +38,7 @@ pub fn tables() -> Vec<Table> {
 
 pub fn table(name: &str) -> Table {
     static TABLES: LazyLock<Vec<Table>> = LazyLock::new(tables);
-    TABLES.iter().cloned().find(|table| table.name == name).expect("the sample has this table")
+    TABLES.iter().find(|table| table.name == name).cloned().expect("the sample has this table")
 }
 
 pub fn text(text: &str) -> Cell {

@@ -135,7 +135,7 @@ fn compile(dir: &Path, description: &Description, options: &BuildOptions) -> Res
 }
 
 fn seal(description: &Description, compiled: Option<Compiled>) -> Result<Package, BuildError> {
-    let digest = |half: &[u8]| Digest::of(half).to_string();
+    let digest = |half: &[u8]| Json::from(Digest::of(half).to_string());
     let (code, debug, build) = match compiled {
         None => (Vec::new(), Vec::new(), json!({})),
         Some(Compiled { halves, toolchain, dependencies }) => {
@@ -156,9 +156,7 @@ fn seal(description: &Description, compiled: Option<Compiled>) -> Result<Package
     });
     if let Json::Object(members) = &mut document {
         for (name, half) in [("code", &code), ("debug", &debug)] {
-            if !half.is_empty() {
-                members.insert(name, digest(half));
-            }
+            members.insert(name, if half.is_empty() { Json::Null } else { digest(half) });
         }
     }
     Ok(Package::new(Manifest::parse(&document)?, code, debug)?)

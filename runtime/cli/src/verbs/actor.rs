@@ -36,13 +36,18 @@ pub(crate) enum ActorVerb {
         public_key: Option<String>,
     },
     /// List the actors
+    #[command(after_help = "Example:\n  lockstep actor list")]
     List,
     /// Show one actor
+    #[command(after_help = "Example:\n  lockstep actor show bob@buyer --json")]
     Show {
         /// NAME, or NAME@PARTICIPANT
         name: String,
     },
     /// Give an actor a new key, made here unless --public-key names one
+    #[command(
+        after_help = "Examples:\n  lockstep actor rotate bob\n  lockstep actor rotate carol@inspector --public-key 7d4e…"
+    )]
     Rotate {
         /// NAME, or NAME@PARTICIPANT
         name: String,
@@ -51,6 +56,7 @@ pub(crate) enum ActorVerb {
         public_key: Option<String>,
     },
     /// Take an actor's key away for good
+    #[command(after_help = "Example:\n  lockstep actor revoke bob@buyer")]
     Revoke {
         /// NAME, or NAME@PARTICIPANT
         name: String,

@@ -9,9 +9,11 @@ use lockstep_core::json::{Json, json};
 use lockstep_core::package::Package;
 use lockstep_node::Node;
 
-use crate::context::Context;
+use crate::context::{Context, engine};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
+use crate::output::Style;
+use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
 use lockstep_cli::contract::{BuildOptions, build};
 
@@ -19,29 +21,51 @@ use lockstep_cli::contract::{BuildOptions, build};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContractVerb {
     /// Build a contract's directory into a package
+    #[command(after_help = "Example:\n  lockstep contract build examples/house-sale --out house_sale.lockstep")]
     Build {
         /// The contract's directory [default: here]
         path: Option<PathBuf>,
+        /// The package file [default: NAME-VERSION.lockstep in the contract's directory]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Where compiled code is kept, which several contracts can share [default: target in the contract's directory]
+        #[arg(long, value_name = "DIR")]
+        target_dir: Option<PathBuf>,
+    },
+    /// Run a contract's scenarios against its package, in the real engine and a real database
+    #[command(after_help = "Example:\n  lockstep contract test examples/house-sale")]
+    Test {
+        /// The contract's directory [default: here]
+        path: Option<PathBuf>,
+        /// The package to test, where it shall not be built first
+        #[arg(long, value_name = "FILE")]
+        package: Option<PathBuf>,
     },
     /// Propose a package, approve it, and wait until it is active
+    #[command(after_help = "Example:\n  lockstep contract deploy house_sale-1.0.0.lockstep")]
     Deploy {
         /// The package file
         package: PathBuf,
     },
     /// List the contract versions
+    #[command(after_help = "Example:\n  lockstep contract list --json")]
     List,
 }
 
 pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
     let output = context.output;
     match verb {
-        ContractVerb::Build { path } => {
+        ContractVerb::Build { path, out, target_dir } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            let built = build(&dir, &BuildOptions::default())
+            let built = build(&dir, &BuildOptions { out, target_dir })
                 .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
+        }
+        ContractVerb::Test { path, package } => {
+            let dir = path.unwrap_or_else(|| PathBuf::from("."));
+            return test(context, &dir, package.as_deref()).await;
         }
         ContractVerb::Deploy { package } => {
             let home = context.home()?;
@@ -69,6 +93,29 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
         }
     }
     Ok(Exit::Done)
+}
+
+async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
+    let output = context.output;
+    let package = match package {
+        Some(file) => read_package(file)?,
+        None => {
+            build(dir, &BuildOptions::default())
+                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?
+                .package
+        }
+    };
+    let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
+    output.document(&report.to_json());
+    for case in &report.cases {
+        let (style, word) = if case.ok { (Style::Good, "passed") } else { (Style::Bad, "failed") };
+        output.line(format!("{}  {}", output.styled(style, word), case.name));
+        for line in &case.diff {
+            output.line(format!("        {line}"));
+        }
+    }
+    output.line(format!("{} passed, {} failed", report.passed, report.failed));
+    Ok(if report.failed == 0 { Exit::Done } else { Exit::Found })
 }
 
 /// Reads a package file.

@@ -2,20 +2,34 @@
 
 use clap::Subcommand;
 use lockstep_core::codes::Code;
-use lockstep_core::crypto::Digest;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
+use crate::stored::Stored;
+use crate::verbs::intents::{self, ListArgs};
+use crate::verbs::replay;
 use crate::verbs::submit::{IntentArgs, exit_of, print_outcome, sign};
 
 /// Verbs of `intent`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum IntentVerb {
     /// Sign an intent and print it, without submitting it
+    #[command(after_help = "Example:
+  lockstep intent sign house_sale.accept acme:sale-1 --as alice --args '{\"price\":\"340000.00\"}' > signed.json
+  lockstep submit --envelope @signed.json")]
     Sign(IntentArgs),
     /// Show how an intent ended, with its receipt
+    #[command(after_help = "Example:\n  lockstep intent show 4131dbc6485e --json")]
     Show {
-        /// The intent's id
+        /// The intent's id, or as much of it as is unique
+        id: String,
+    },
+    /// List the latest intents and how they ended
+    List(ListArgs),
+    /// Execute an intent again in the same state, with trace, changing nothing
+    #[command(after_help = "Example:\n  lockstep intent replay 4131dbc6485e")]
+    Replay {
+        /// The intent's id, or as much of it as is unique
         id: String,
     },
 }
@@ -31,14 +45,16 @@ pub(crate) async fn run(context: &Context, verb: IntentVerb) -> Result<Exit, Cli
             Ok(Exit::Done)
         }
         IntentVerb::Show { id } => {
-            let digest = Digest::parse(&id).map_err(|error| CliError::new(Code::Usage, error.to_string()))?;
-            let database = home.reader().await?;
-            let found = lockstep_node::outcome(database.as_ref(), &digest).await?;
+            let stored = Stored::open(&home).await?;
+            let digest = stored.intent(&id).await?;
+            let found = lockstep_node::outcome(stored.database(), &digest).await?;
             let outcome =
                 found.ok_or_else(|| CliError::new(Code::NotFound, format!("no intent {id} is known here")))?;
             context.output.document(&outcome);
             print_outcome(context.output, &outcome);
             Ok(exit_of(&outcome))
         }
+        IntentVerb::List(args) => intents::run(context, &args).await,
+        IntentVerb::Replay { id } => replay::run(context, &id).await,
     }
 }

@@ -18,8 +18,10 @@ pub(crate) enum KeyVerb {
         name: String,
     },
     /// List the keys in this directory
+    #[command(after_help = "Example:\n  lockstep key list --json")]
     List,
     /// Show one key's public half
+    #[command(after_help = "Example:\n  lockstep key show bob@buyer")]
     Show {
         /// NAME, or NAME@PARTICIPANT
         name: String,

@@ -47,6 +47,11 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`]; every founder must have signed.
     pub fn found(event: &DirectoryEvent) -> Result<Self, DirectoryError> {
+        Directory::found_as(event, true)
+    }
+
+    /// As [`Directory::found`]; without signatures only for the audit, where the head is proven otherwise.
+    pub(crate) fn found_as(event: &DirectoryEvent, signed: bool) -> Result<Self, DirectoryError> {
         let Body::Genesis { title, founders, .. } = &event.body else {
             return Err(DirectoryError::Chain("the first event is not a genesis".to_owned()));
         };
@@ -73,7 +78,7 @@ impl Directory {
             specs: BTreeMap::new(),
         };
         for founder in founders {
-            directory.add_founder(event, founder)?;
+            directory.add_founder(event, founder, signed)?;
         }
         if !directory.actors.contains_key(&event.by) {
             return Err(DirectoryError::Right(format!("{} is no founder's admin", event.by)));
@@ -81,9 +86,9 @@ impl Directory {
         Ok(directory)
     }
 
-    fn add_founder(&mut self, event: &DirectoryEvent, founder: &Founder) -> Result<(), DirectoryError> {
+    fn add_founder(&mut self, event: &DirectoryEvent, founder: &Founder, signed: bool) -> Result<(), DirectoryError> {
         let (actor, key) = &founder.admin;
-        if !event.envelope.verified_by(key) {
+        if signed && !event.envelope.verified_by(key) {
             return Err(DirectoryError::Signature(actor.to_string()));
         }
         if actor.participant() != founder.participant {
@@ -108,10 +113,15 @@ impl Directory {
     /// # Errors
     /// [`DirectoryError`]; the directory is then as before.
     pub fn apply(&mut self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
+        self.apply_as(event, true)
+    }
+
+    /// As [`Directory::apply`]; without signature only for the audit, where the head is proven otherwise.
+    pub(crate) fn apply_as(&mut self, event: &DirectoryEvent, signed: bool) -> Result<(), DirectoryError> {
         self.check_chain(event)?;
         check_signers(event, 1)?;
         let proposer = self.admin(&event.by)?;
-        if !event.envelope.verified_by(&proposer.key) {
+        if signed && !event.envelope.verified_by(&proposer.key) {
             return Err(DirectoryError::Signature(event.by.to_string()));
         }
         let mut next = self.clone();
@@ -205,7 +215,7 @@ impl Directory {
                 let known = self.packages.get(package).cloned();
                 let (name, version) =
                     known.ok_or_else(|| DirectoryError::Invalid(format!("package {package} was not proposed")))?;
-                self.approve(event, &name, &version)
+                self.approve(event.by.participant().as_str(), event.seq, &name, &version)
             }
         }
     }
@@ -302,13 +312,14 @@ impl Directory {
         Ok(())
     }
 
-    fn approve(
+    pub(super) fn approve(
         &mut self,
-        event: &DirectoryEvent,
+        participant: &str,
+        seq: u64,
         name: &crate::names::ContractName,
         version: &crate::names::Version,
     ) -> Result<(), DirectoryError> {
-        let participant = event.by.participant().to_string();
+        let participant = participant.to_owned();
         let voters: BTreeSet<&String> =
             self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name).collect();
         if !voters.contains(&participant) {
@@ -318,13 +329,10 @@ impl Directory {
         let Some(found) = self.contracts.get_mut(name).and_then(|versions| versions.get_mut(version)) else {
             return Err(DirectoryError::Invalid(format!("{name}@{version} was not proposed")));
         };
-        if !found.approvals.insert(participant) {
-            return Err(DirectoryError::Invalid(format!(
-                "{} has approved {name}@{version} already",
-                event.by.participant()
-            )));
+        if !found.approvals.insert(participant.clone()) {
+            return Err(DirectoryError::Invalid(format!("{participant} has approved {name}@{version} already")));
         }
-        found.seq = event.seq;
+        found.seq = seq;
         // More than two thirds of the participants, one vote each.
         if found.approvals.len() * 3 <= votes * 2 || found.status != Status::Proposed {
             return Ok(());
@@ -333,12 +341,12 @@ impl Directory {
         let manifest = found.manifest.clone();
         self.check_activation(&manifest)?;
         for (spec, body) in &manifest.specs {
-            self.specs.entry(body.digest()).or_insert_with(|| Directory::entry(spec, body, &manifest, event.seq));
+            self.specs.entry(body.digest()).or_insert_with(|| Directory::entry(spec, body, &manifest, seq));
         }
         for (other, earlier) in self.contracts.get_mut(name).into_iter().flatten() {
             if other < version && version.compatible_with(other) && earlier.status == Status::Active {
                 earlier.status = Status::Superseded;
-                earlier.seq = event.seq;
+                earlier.seq = seq;
             }
         }
         Ok(())

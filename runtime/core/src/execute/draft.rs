@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::crypto::Digest;
 use crate::directory::SpecEntry;
-use crate::event::{Notification, Read};
+use crate::event::{Applied, Notification, Read};
 use crate::intent::RawChange;
 use crate::json::{Json, Operation};
 use crate::names::{RecordId, SpecName};
@@ -24,8 +24,8 @@ pub struct Written {
     pub canonical: Arc<str>,
     /// The changes, in order.
     pub changes: Vec<Operation>,
-    /// What stood at each change's path before it.
-    pub before: Vec<Json>,
+    /// What applying each change found.
+    pub applied: Vec<Applied>,
     /// The notifications, in order.
     pub notifications: Vec<Notification>,
 }
@@ -54,7 +54,7 @@ pub struct Effect {
 struct Work {
     content: Json,
     changes: Vec<Operation>,
-    before: Vec<Json>,
+    applied: Vec<Applied>,
     notifications: Vec<Notification>,
 }
 
@@ -160,10 +160,10 @@ impl DraftRecord {
     pub(super) fn apply(&mut self, section: &str, operation: Operation) -> Result<(), String> {
         let record = self.record.clone();
         let work = self.work(section);
-        let before =
-            operation.apply(&mut work.content).map_err(|error| format!("section {section} of {record}: {error}"))?;
+        let applied = Applied::apply(&operation, &mut work.content)
+            .map_err(|error| format!("section {section} of {record}: {error}"))?;
         work.changes.push(operation);
-        work.before.push(before);
+        work.applied.push(applied);
         Ok(())
     }
 
@@ -200,8 +200,8 @@ impl DraftRecord {
                 );
                 return Err(Rejected::new(Code::Size, message));
             }
-            let Work { content, changes, before, notifications } = work;
-            sections.insert(name, Written { content: Arc::new(content), canonical, changes, before, notifications });
+            let Work { content, changes, applied, notifications } = work;
+            sections.insert(name, Written { content: Arc::new(content), canonical, changes, applied, notifications });
         }
         self.check_size(&sections)?;
         let reads = others.iter().filter(|read| read.record != self.record).cloned().collect();

@@ -68,6 +68,19 @@ impl Openings {
     }
 }
 
+impl Call {
+    /// Reads a call as [`Call::to_json`] writes it.
+    ///
+    /// # Errors
+    /// What is malformed in it.
+    pub fn from_json(json: &Json) -> Result<Self, ShapeError> {
+        let mut fields = Fields::of(json, "call")?;
+        let call = read_call(&mut fields)?;
+        fields.finish()?;
+        Ok(call)
+    }
+}
+
 fn read_call(fields: &mut Fields<'_>) -> Result<Call, ShapeError> {
     if let Some(contract) = fields.optional_parsed("contract", ContractName::parse)? {
         let method = fields.parsed("method", MethodName::parse)?;

@@ -14,7 +14,7 @@ use crate::names::NodeName;
 use crate::package::MAX_RECORDS;
 use crate::time::Timestamp;
 
-use super::{CALL_DOMAIN, INTENT_TYPE, Openings, Payload, RECORD_DOMAIN, VerifiedIntent};
+use super::{CALL_DOMAIN, Call, INTENT_TYPE, Openings, Payload, RECORD_DOMAIN, Target, VerifiedIntent};
 
 /// What the door of a node lets through.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +101,79 @@ pub fn read_stored(
     let opened = Openings::read(&opened).map_err(|error| StoredError::Openings(error.to_string()))?;
     check_openings(&payload, &opened).map_err(|refusal| StoredError::Openings(refusal.message))?;
     Ok(assemble(&signed, payload, opened, envelope.to_vec(), openings.to_vec()))
+}
+
+/// What can be said of a stored intent whose evidence may be damaged.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Inspected {
+    /// The digest of the payload with the payload, where it can be read.
+    pub(crate) payload: Option<(Digest, Payload)>,
+    /// The openings, where they are the ones that the payload commits to; where the payload cannot be read,
+    /// where they can be.
+    pub(crate) opened: Option<(Call, Vec<Target>)>,
+    /// What is wrong with the envelope.
+    pub(crate) envelope: Option<String>,
+    /// What is wrong with the openings.
+    pub(crate) openings: Option<String>,
+}
+
+/// Reads a stored intent as far as it goes. `proven` is the digest that the log has for the payload, where it
+/// has one; `keys` are those that its actor had when it was taken.
+pub(crate) fn inspect(
+    envelope: &[u8],
+    openings: &[u8],
+    proven: Option<Digest>,
+    keys: impl FnOnce(&Payload) -> Vec<PublicKey>,
+) -> Inspected {
+    let limits = Limits { bytes: 64 << 20, ..Limits::default() };
+    let mut found = Inspected::default();
+    let read = Json::parse_canonical(envelope, &limits).map_err(|error| error.to_string());
+    match read.and_then(|json| read_envelope(&json, &limits).map_err(|refusal| refusal.message)) {
+        Err(message) => found.envelope = Some(message),
+        Ok((signed, payload)) => {
+            let id = Digest::of(&signed.payload);
+            let verified = signed.signatures.len() == 1 && keys(&payload).iter().any(|key| signed.verified_by(key));
+            if proven.is_some_and(|proven| proven != id) {
+                found.envelope = Some("it is not the payload that the log has for this intent".to_owned());
+            } else {
+                if !verified {
+                    found.envelope = Some(format!("the signature is not {}'s", payload.actor));
+                }
+                if verified || proven.is_some() {
+                    found.payload = Some((id, payload));
+                }
+            }
+        }
+    }
+    let read = Json::parse_canonical(openings, &limits).map_err(|error| error.to_string());
+    match read.and_then(|json| Openings::read(&json).map_err(|error| error.to_string())) {
+        Err(message) => found.openings = Some(message),
+        Ok(opened) => {
+            let fits = found.payload.as_ref().map_or(Ok(()), |(_, payload)| check_openings(payload, &opened));
+            match fits {
+                Err(refusal) => found.openings = Some(refusal.message),
+                Ok(()) => {
+                    found.opened = Some((opened.call, opened.targets.into_iter().map(|(_, target)| target).collect()))
+                }
+            }
+        }
+    }
+    found
+}
+
+impl VerifiedIntent {
+    /// Puts an intent together from what the audit could still read, only to derive rows from it: what is made up
+    /// stands in columns that the audit does not compare. Never executed unless all of it was verified.
+    pub(crate) fn adopted(
+        id: Digest,
+        payload: Payload,
+        call: Call,
+        targets: Vec<Target>,
+        envelope: Vec<u8>,
+        openings: Vec<u8>,
+    ) -> Self {
+        VerifiedIntent { id, payload, call, targets, envelope, openings }
+    }
 }
 
 /// What is wrong with a stored intent.

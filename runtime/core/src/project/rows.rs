@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::crypto::Digest;
 use crate::database::Write;
-use crate::directory::{Body, Directory, DirectoryEvent, SpecEntry, Status};
-use crate::event::{Header, Notification};
+use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status};
+use crate::event::{Applied, Header, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
@@ -73,12 +73,12 @@ pub(super) fn directory_row(event: &DirectoryEvent, log: &str, position: u64) ->
 
 /// The rows that a directory event makes or changes: those whose entries bear its seq.
 pub(super) fn directory_writes(
-    event: &DirectoryEvent,
+    seq: u64,
+    proposed: bool,
     directory: &Directory,
     package: Option<&[u8]>,
 ) -> Vec<(&'static str, Write)> {
     let mut writes = Vec::new();
-    let seq = event.seq;
     for (participant, found) in directory.participants().iter().filter(|(_, found)| found.seq == seq) {
         let row =
             vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
@@ -109,7 +109,6 @@ pub(super) fn directory_writes(
         writes.push((name::ACTOR, Write::Put(row)));
     }
     for (contract, version, found) in contracts(directory).filter(|(_, _, found)| found.seq == seq) {
-        let proposed = matches!(event.body, Body::ContractPropose { .. });
         let write = if proposed {
             let bytes = package.map_or(Cell::Bytes(Vec::new()), |bytes| Cell::Bytes(bytes.to_vec()));
             Write::Insert(vec![
@@ -237,13 +236,14 @@ pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory:
 pub(super) fn change_rows(event: &SealedEvent) -> Vec<Row> {
     let mut rows = Vec::new();
     for (section, body) in &event.openings.sections {
-        let before = event.values_before.get(section).map(Vec::as_slice).unwrap_or_default();
-        for (operation, before) in body.changes.iter().zip(before) {
+        let applied = event.applied.get(section).map(Vec::as_slice).unwrap_or_default();
+        for (operation, Applied { before, moved }) in body.changes.iter().zip(applied) {
             let value = match operation {
                 Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => {
                     text(value.canonical())
                 }
-                Operation::Remove { .. } | Operation::Move { .. } | Operation::Copy { .. } => Cell::Null,
+                Operation::Move { .. } | Operation::Copy { .. } => maybe(moved.as_ref().map(Json::canonical)),
+                Operation::Remove { .. } => Cell::Null,
             };
             rows.push(vec![
                 text(event.id),

@@ -116,8 +116,8 @@ fn what_was_sealed_replays_to_the_same_event_and_state() {
                 "seed {seed}"
             );
             assert_eq!(
-                (&again.after, &again.values_before, &again.contents),
-                (&event.after, &event.values_before, &event.contents),
+                (&again.after, &again.applied, &again.contents),
+                (&event.after, &event.applied, &event.contents),
                 "seed {seed}"
             );
         }

@@ -82,7 +82,7 @@ pub fn package(code: Vec<u8>, debug: Vec<u8>) -> Package {
     });
     if let Json::Object(members) = &mut document {
         for (name, half) in [("code", &code), ("debug", &debug)] {
-            (!half.is_empty()).then(|| members.insert(name, Digest::of(half).to_string()));
+            members.insert(name, (!half.is_empty()).then(|| Digest::of(half).to_string()));
         }
     }
     Package::new(Manifest::parse(&document).unwrap(), code, debug).unwrap()

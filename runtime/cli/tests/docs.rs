@@ -1,0 +1,71 @@
+//! Every document executed, block by block; what can be done with a block stands in `documents/blocks.rs`.
+
+mod documents;
+
+use documents::blocks::Document;
+use documents::scratch;
+
+fn execute(name: &str) {
+    let scratch = scratch(&name.replace(['/', '.'], "-"));
+    Document::open(name, scratch.clone()).execute();
+    let _ = std::fs::remove_dir_all(scratch);
+}
+
+#[test]
+fn readme() {
+    execute("README.md");
+}
+
+#[test]
+fn first_contract() {
+    execute("docs/first-contract.md");
+}
+
+#[test]
+fn twenty_questions_in_sql() {
+    execute("docs/sql.md");
+}
+
+#[test]
+fn manual() {
+    execute("docs/manual.md");
+}
+
+#[test]
+fn the_specification_shows_real_bytes() {
+    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages"] {
+        execute(&format!("docs/spec/{name}.md"));
+    }
+}
+
+/// A file that a document names by a relative link is there.
+#[test]
+fn links_lead_somewhere() {
+    let repository = documents::repository();
+    let mut files = vec!["README.md", "ARCHITECTURE.md", "SECURITY.md", "CHANGELOG.md"]
+        .into_iter()
+        .map(std::path::PathBuf::from)
+        .collect::<Vec<_>>();
+    for dir in ["docs", "docs/spec"] {
+        let entries = std::fs::read_dir(repository.join(dir)).into_iter().flatten().flatten();
+        files.extend(
+            entries
+                .map(|entry| std::path::Path::new(dir).join(entry.file_name()))
+                .filter(|path| path.extension().is_some_and(|end| end == "md")),
+        );
+    }
+    let link = regex_lite::Regex::new(r"\]\(([^)#:\s]+)(#[^)]*)?\)").ok();
+    let mut broken = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(repository.join(&file))
+            .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        for found in link.iter().flat_map(|link| link.captures_iter(&text)) {
+            let target = found.get(1).map_or("", |target| target.as_str());
+            let at = repository.join(&file).with_file_name(target);
+            if !at.exists() {
+                broken.push(format!("{}: {target}", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}

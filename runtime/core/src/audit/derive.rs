@@ -1,0 +1,517 @@
+//! The walk along the log: leaf by leaf, batch by batch, every row is derived again from the evidence.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::codes::Code;
+use crate::crypto::{Digest, PublicKey};
+use crate::directory::Body;
+use crate::event::Header;
+use crate::json::{Json, Limits};
+use crate::log::{Appender, Checkpoint};
+use crate::names::{NodeName, RecordId};
+use crate::package::{FORMAT, Package};
+use crate::project::{Ledger, Projected, Projection, head_row, origin, own_tables_by_name};
+use crate::record::RecordState;
+use crate::spec::PARTIES;
+use crate::tables::{Cell, Table, name};
+use crate::time::Timestamp;
+
+use super::agreed::Agreed;
+use super::compare::{Comparison, finding, place};
+use super::found::Tables;
+use super::leaves::{self, OutcomeFound, Source};
+use super::votes::{self, Signed};
+use super::{Known, Progress, Report, chain};
+
+/// Leaves between two reports of progress.
+const PROGRESS_STEP: u64 = 1000;
+/// Lost leaves that are named one by one.
+const MOST_LOST: u64 = 1000;
+
+/// A record on the way through its events.
+#[derive(Clone)]
+pub(super) struct Track {
+    pub(super) state: Arc<RecordState>,
+    /// Whether the commitments of its sections must be taken from the next header, because an event was lost.
+    pub(super) resync: bool,
+}
+
+/// The audit on its way.
+pub(super) struct Walk<'a> {
+    pub(super) known: Known<'a>,
+    pub(super) network: Digest,
+    pub(super) log: String,
+    pub(super) node: NodeName,
+    key: Option<PublicKey>,
+    pub(super) agreed: Agreed,
+    record_tables: Vec<Table>,
+    pub(super) outcomes: Vec<OutcomeFound>,
+    tiled: BTreeMap<u64, Digest>,
+    signed: BTreeMap<u64, Signed>,
+    pub(super) states: HashMap<RecordId, Track>,
+    pub(super) packages: HashMap<Digest, Arc<Package>>,
+    pub(super) comparison: Comparison,
+    pub(super) lookup: Lookup,
+    pub(super) events: u64,
+    pub(super) executed: u64,
+    pub(super) time: Timestamp,
+    /// Whether the time of the last leaf is known from its own evidence.
+    pub(super) time_known: bool,
+}
+
+/// Ways to rows that keys do not give.
+#[derive(Default)]
+pub(super) struct Lookup {
+    /// Event rows by the digest of their header.
+    pub(super) by_header: HashMap<Digest, Vec<usize>>,
+    /// Event rows by the id in their column.
+    pub(super) by_id: HashMap<Digest, usize>,
+    /// Rows of headers by the event before.
+    pub(super) by_prev: HashMap<Digest, Digest>,
+    /// Events that no readable leaf names, by the intent that their header names.
+    pub(super) orphans: HashMap<Digest, Vec<Digest>>,
+    /// The same by the position in their column.
+    pub(super) orphans_at: HashMap<u64, Vec<Digest>>,
+    /// Headers that could be read.
+    pub(super) headers: HashMap<Digest, Header>,
+    /// Rows of changes and notifications by event.
+    pub(super) of_event: HashMap<(&'static str, String), Vec<usize>>,
+}
+
+impl<'a> Walk<'a> {
+    /// Learns which network and log this is, and puts directory and log in order.
+    pub(super) fn start(tables: &Tables, known: Known<'a>) -> Self {
+        let events = chain::read_events(tables);
+        let network = votes::network(tables, &known, &events).unwrap_or_else(|| Digest::of(b""));
+        let log = votes::log(tables).unwrap_or_else(|| "unknown/1".to_owned());
+        let node = log.split('/').next().and_then(|node| NodeName::parse(node).ok()).unwrap_or_else(NodeName::unknown);
+        let genesis = events.iter().flatten().find(|event| event.head() == network);
+        let founded = genesis.and_then(|event| match &event.body {
+            Body::Genesis { founders, .. } => {
+                founders.iter().find(|founder| founder.node.0 == node).map(|founder| founder.node.1)
+            }
+            _ => None,
+        });
+        let nodes = tables.get(name::NODE);
+        let told = nodes
+            .with_key(&[Cell::Text(node.to_string())])
+            .first()
+            .and_then(|row| PublicKey::parse(nodes.text(*row, "public_key")?).ok());
+        let key = known.node_key.or(founded).or(told);
+        let outcomes = leaves::read_outcomes(tables);
+        let tiled = leaves::tiled(tables, &log);
+        let logged: HashSet<Digest> = tiled.values().copied().collect();
+        let mut heads = BTreeMap::new();
+        for outcome in outcomes.iter().filter_map(|found| found.outcome.as_ref()) {
+            heads.insert(outcome.reasons.directory.0, outcome.reasons.directory.1);
+        }
+        let links = chain::order(tables, events, &network, &logged, &heads);
+        let title = votes::meta(tables, "network").unwrap_or_default().to_owned();
+        let signed = votes::signed_heads(tables, &network, &log, key.as_ref());
+        Walk {
+            known,
+            network,
+            log,
+            node,
+            key,
+            agreed: Agreed::new(links, network, title),
+            record_tables: Vec::new(),
+            outcomes,
+            tiled,
+            signed,
+            states: HashMap::new(),
+            packages: HashMap::new(),
+            comparison: Comparison::new(),
+            lookup: Lookup::default(),
+            events: 0,
+            executed: 0,
+            time: Timestamp::MIN,
+            time_known: true,
+        }
+    }
+
+    /// Goes through the directory once, to learn which tables records live in.
+    pub(super) fn find_directory(&mut self, tables: &Tables) {
+        for index in 0..self.agreed.links.len() {
+            drop(self.agreed.take(index, tables));
+        }
+        self.record_tables = self.agreed.directory.record_tables();
+        for entry in self.agreed.directory.specs().values() {
+            for (column, projection) in &entry.spec.projections {
+                let source = (entry.table.name.clone(), column.clone());
+                self.comparison.sources.insert(source, projection.section.clone());
+            }
+        }
+        let title = votes::meta(tables, "network").unwrap_or_default().to_owned();
+        let links = std::mem::take(&mut self.agreed.links);
+        self.agreed = Agreed::new(links, self.network, title);
+    }
+
+    /// The tables that records live in.
+    pub(super) fn record_tables(&self) -> Vec<Table> {
+        self.record_tables.clone()
+    }
+
+    /// Walks the log and compares; `batch` hears of every batch as it was committed.
+    pub(super) fn run(
+        mut self,
+        mut tables: Tables,
+        progress: &mut (dyn FnMut(Progress) + Send),
+        batch: &mut (dyn FnMut(&Projected) + Send),
+    ) -> Report {
+        self.comparison.findings.append(&mut tables.shapes);
+        self.index(&tables);
+        self.check_newer(&tables);
+        let reach = leaves::reach(&tables, &self.tiled, &self.agreed.links);
+        let ends = votes::batch_ends(&tables, &self.signed, reach);
+        let size = ends.last().copied().unwrap_or(0);
+        let leaves = leaves::settle(&tables, size, &self.agreed.links, &self.outcomes, &self.tiled, &self.signed);
+        if let Some(broken) = leaves.broken {
+            self.report_tree(broken, &tables);
+        }
+        self.orphan_events(&tables, &leaves.sources, &leaves.hashes);
+        let own = own_tables_by_name();
+        let mut ledger = Ledger::new(self.network, self.log.clone(), Timestamp::MIN);
+        let mut roots = BTreeMap::new();
+        let mut position = 0_u64;
+        let sources = leaves.sources.iter().zip(&leaves.hashes).collect::<Vec<_>>();
+        let mut rest = sources.as_slice();
+        for end in ends {
+            let mut projection = Projection::new(&ledger, &own);
+            let count = usize::try_from(end.saturating_sub(position)).unwrap_or(usize::MAX).min(rest.len());
+            let (now, later) = rest.split_at(count);
+            for (source, hash) in now {
+                self.leaf(&mut projection, &tables, position, **source, **hash);
+                position += 1;
+                if position.is_multiple_of(PROGRESS_STEP) || position == size {
+                    progress(Progress::Checked { leaves: position, of: size });
+                }
+            }
+            rest = later;
+            if !self.time_known {
+                let checkpoints = tables.get(name::CHECKPOINT);
+                let key = [Cell::Text(self.log.clone()), Cell::count(end)];
+                if let Some(time) = checkpoints.with_key(&key).first().and_then(|row| checkpoints.time(*row, "time")) {
+                    projection.adopt_time(time);
+                    self.time = time;
+                }
+            }
+            let note = self.note(end, &tables);
+            let projected = projection.finish_with(note);
+            self.comparison.take(&projected.batch.tables, &mut tables);
+            batch(&projected);
+            ledger = projected.ledger;
+            roots.insert(end, ledger.appender.root());
+        }
+        if let Some(head) = &ledger.head {
+            self.comparison.expect(name::META, head_row(head), &tables);
+        }
+        self.check_known(&tables, &leaves.hashes, &roots);
+        self.comparison.mended.extend(self.agreed.mended.iter());
+        self.comparison.finish(&mut tables);
+        self.report(tables, size, &ledger)
+    }
+
+    fn report(mut self, tables: Tables, size: u64, ledger: &Ledger) -> Report {
+        let mut findings = std::mem::take(&mut self.comparison.findings);
+        if let Some((spec, record)) = self.known.record {
+            let whole = [
+                Code::TreeBroken,
+                Code::BehindCheckpoint,
+                Code::ForeignCheckpoint,
+                Code::NewerFormat,
+                Code::TableShape,
+            ];
+            let of_spec = |table: &str| {
+                table.starts_with("lockstep_") || table == spec || table == crate::tables::version_table_name(spec)
+            };
+            findings.retain(|finding| {
+                whole.contains(&finding.code)
+                    || (finding.record_id.as_deref() == Some(record) && of_spec(&finding.table))
+            });
+        }
+        let known = !self.agreed.links.is_empty();
+        Report {
+            network_id: known.then_some(self.network),
+            log: known.then_some(self.log),
+            counts: tables.counts,
+            log_size: size,
+            root: known.then(|| ledger.appender.root()),
+            events: self.events,
+            executed: self.executed,
+            findings,
+        }
+    }
+
+    /// Makes the ways to rows that keys do not give.
+    fn index(&mut self, tables: &Tables) {
+        let events = tables.get(name::EVENT);
+        for row in events.indexes() {
+            let stored = events.bytes(row, "header");
+            let id = Digest::of(stored);
+            if let Some(cell) = events.digest(row, "event_id") {
+                self.lookup.by_id.insert(cell, row);
+            }
+            if let Ok(header) = Header::read(stored) {
+                if let Some(prev) = header.prev {
+                    self.lookup.by_prev.insert(prev, id);
+                }
+                self.lookup.by_header.entry(id).or_default().push(row);
+                self.lookup.headers.insert(id, header);
+            }
+        }
+        for table in [name::CHANGE, name::OUTBOX] {
+            let rows = tables.get(table);
+            for row in rows.indexes() {
+                if let Some(event) = rows.text(row, "event_id") {
+                    self.lookup.of_event.entry((table, event.to_owned())).or_default().push(row);
+                }
+            }
+        }
+    }
+
+    /// Sorts out the events that no readable leaf names: they belong to damaged or lost outcomes.
+    fn orphan_events(&mut self, tables: &Tables, sources: &[Source], hashes: &[Option<Digest>]) {
+        let events = tables.get(name::EVENT);
+        let mut claimed: HashSet<Digest> = HashSet::new();
+        for (source, hash) in sources.iter().zip(hashes) {
+            if let Source::Intent(row) = source
+                && let Some(found) = self.outcomes.get(*row).filter(|found| found.hash.is_some() && found.hash == *hash)
+            {
+                claimed.extend(found.facts.iter().flat_map(|facts| &facts.events));
+            }
+        }
+        for (id, rows) in &self.lookup.by_header {
+            let (Some(header), Some(row)) = (self.lookup.headers.get(id), rows.first()) else { continue };
+            if claimed.contains(id) {
+                continue;
+            }
+            self.lookup.orphans.entry(header.intent).or_default().push(*id);
+            if let Some(position) = events.count(*row, "log_position") {
+                self.lookup.orphans_at.entry(position).or_default().push(*id);
+            }
+        }
+    }
+
+    fn leaf(
+        &mut self,
+        projection: &mut Projection,
+        tables: &Tables,
+        position: u64,
+        source: Source,
+        hash: Option<Digest>,
+    ) {
+        if hash.is_none() {
+            self.comparison.tree_doubtful = true;
+        }
+        let hash = hash.unwrap_or_else(|| Digest::of(&position.to_be_bytes()));
+        match source {
+            Source::Directory(index) => self.directory_leaf(projection, tables, index, hash),
+            Source::Intent(row) => self.intent_leaf(projection, tables, position, Some(row), hash),
+            Source::Lost if self.lookup.orphans_at.contains_key(&position) => {
+                self.intent_leaf(projection, tables, position, None, hash)
+            }
+            Source::Lost => self.lost_leaf(projection, tables, position, hash),
+        }
+    }
+
+    fn directory_leaf(&mut self, projection: &mut Projection, tables: &Tables, index: usize, hash: Digest) {
+        let row = self.agreed.links.get(index).and_then(|link| link.row);
+        let Some(step) = self.agreed.take(index, tables) else { return };
+        let (table, key) = (tables.get(name::DIRECTORY).table.clone(), vec![Cell::count(step.event.seq)]);
+        if let Some(problem) = &step.broken {
+            if let Some(row) = row {
+                let code = code_for(tables.get(name::DIRECTORY).bytes(row, "envelope"));
+                let message = format!("{}: {problem}", place(&table, &key, Some("envelope")));
+                let mut broken = finding(code, &table, &key, Some("envelope".to_owned()), None, None, message);
+                broken.found = tables.get(name::DIRECTORY).cell(row, "envelope").show();
+                self.comparison.findings.push(broken);
+            }
+            self.comparison.mask(name::DIRECTORY, key.clone(), "envelope");
+            if !step.readable {
+                for column in ["head", "kind", "actor", "time"] {
+                    self.comparison.mask(name::DIRECTORY, key.clone(), column);
+                }
+            }
+        }
+        let package = step.package.as_ref().map(|found| found.bytes.as_slice());
+        if step.event.seq == 1 {
+            projection.meta(&self.agreed.directory, self.node.as_str());
+        }
+        projection.directory_at(hash, &step.event, &self.agreed.directory, package, step.proposed);
+        self.time = self.time.max(step.event.time);
+        self.time_known = step.readable || row.is_some();
+        if let Some(found) = step.package {
+            match found.package {
+                Ok(package) => drop(self.packages.insert(package.digest(), package)),
+                Err(problem) if found.present => {
+                    let table = tables.get(name::CONTRACT).table.clone();
+                    let message = format!("{}: {problem}", place(&table, &found.key, Some("package")));
+                    self.comparison.findings.push(finding(
+                        Code::EvidenceBroken,
+                        &table,
+                        &found.key,
+                        Some("package".to_owned()),
+                        None,
+                        None,
+                        message,
+                    ));
+                    self.comparison.mask(name::CONTRACT, found.key, "package");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// A leaf whose evidence is gone: the row of a rejected intent, or of the last event of the directory.
+    fn lost_leaf(&mut self, projection: &mut Projection, tables: &Tables, position: u64, hash: Digest) {
+        projection.append(hash, self.time);
+        self.time_known = false;
+        let next = self.agreed.links.len() as u64 + 1;
+        let derived = [name::PARTICIPANT, name::NODE, name::ACTOR, name::CONTRACT, name::SPEC];
+        let agreed = derived.iter().any(|table| {
+            let rows = tables.get(table);
+            rows.indexes().any(|row| rows.count(row, "directory_seq") == Some(next))
+        });
+        let (table, key) = if agreed && self.agreed.mended.insert(next) {
+            (tables.get(name::DIRECTORY).table.clone(), ("seq".to_owned(), Cell::count(next)))
+        } else {
+            (tables.get(name::INTENT).table.clone(), ("log_position".to_owned(), Cell::count(position)))
+        };
+        if position >= self.tiled.len() as u64 + MOST_LOST {
+            return;
+        }
+        let message = format!(
+            "{}: the row whose leaf stands at position {position} of the log is missing; it was deleted",
+            table.name
+        );
+        let mut missing = finding(Code::RowMissing, &table, &[], None, None, None, message);
+        missing.key = vec![key];
+        self.comparison.findings.push(missing);
+    }
+
+    /// The note of the checkpoint at a size; where it is damaged, what stands there.
+    fn note(&mut self, size: u64, tables: &Tables) -> String {
+        if let Some(signed) = self.signed.get(&size) {
+            return signed.note.clone();
+        }
+        let found = tables.get(name::CHECKPOINT);
+        let key = vec![Cell::Text(self.log.clone()), Cell::count(size)];
+        self.comparison.mask(name::CHECKPOINT, key.clone(), "note");
+        let Some(row) = found.with_key(&key).first().copied() else { return String::new() };
+        let problem = self.key.as_ref().map_or_else(
+            || "nobody knows the key of the node".to_owned(),
+            |key| {
+                let note = found.text(row, "note").unwrap_or_default();
+                match Checkpoint::verify(note, &origin(&self.network, &self.log), key) {
+                    Ok(other) => format!("it is the signed head of size {}, not of {size}", other.size),
+                    Err(error) => error.to_string(),
+                }
+            },
+        );
+        let message = format!("{}: {problem}", place(&found.table, &key, Some("note")));
+        let mut broken =
+            finding(Code::EvidenceBroken, &found.table, &key, Some("note".to_owned()), None, None, message);
+        broken.found = found.cell(row, "note").show();
+        self.comparison.findings.push(broken);
+        found.text(row, "note").unwrap_or_default().to_owned()
+    }
+
+    fn report_tree(&mut self, size: u64, tables: &Tables) {
+        let table = tables.get(name::CHECKPOINT).table.clone();
+        let key = [Cell::Text(self.log.clone()), Cell::count(size)];
+        let message = format!(
+            "the leaves of log {} do not add up to the head that was signed at size {size}; leaves are missing or altered",
+            self.log
+        );
+        self.comparison.findings.push(finding(Code::TreeBroken, &table, &key, None, None, None, message));
+        self.comparison.tree_doubtful = true;
+    }
+
+    /// Holds the log against the head that is kept beside the node's key.
+    fn check_known(&mut self, tables: &Tables, hashes: &[Option<Digest>], roots: &BTreeMap<u64, Digest>) {
+        let Some(note) = self.known.checkpoint else { return };
+        let table = tables.get(name::CHECKPOINT).table.clone();
+        let own = self.key.map(|key| Checkpoint::verify(note, &origin(&self.network, &self.log), &key));
+        let size = hashes.len() as u64;
+        let (code, at, message) = match own {
+            Some(Ok(known)) if known.size > size => {
+                let message = format!(
+                    "the checkpoint beside the key covers {} leaves, this database has {size}: it is an older copy, or its tail was cut off",
+                    known.size
+                );
+                (Code::BehindCheckpoint, known.size, message)
+            }
+            Some(Ok(known)) => {
+                let root = roots.get(&known.size).copied().unwrap_or_else(|| root_at(hashes, known.size));
+                if root == known.root || self.comparison.tree_doubtful {
+                    return;
+                }
+                (
+                    Code::ForeignCheckpoint,
+                    known.size,
+                    format!(
+                        "the checkpoint beside the key has another root at size {}: this is not the log that the node signed",
+                        known.size
+                    ),
+                )
+            }
+            Some(Err(error)) => {
+                (Code::ForeignCheckpoint, size, format!("the checkpoint beside the key is not of this log: {error}"))
+            }
+            None => (
+                Code::ForeignCheckpoint,
+                size,
+                "the checkpoint beside the key cannot be checked: nobody knows the key of the node".to_owned(),
+            ),
+        };
+        let key = [Cell::Text(self.log.clone()), Cell::count(at)];
+        self.comparison.findings.push(finding(code, &table, &key, None, None, None, message));
+    }
+
+    /// A database of a newer format says so in `lockstep_meta`; an empty one is no database of ours.
+    fn check_newer(&mut self, tables: &Tables) {
+        let directory = tables.get(name::DIRECTORY);
+        if directory.rows.is_empty() && self.comparison.findings.is_empty() {
+            let message = "the directory is empty: this is no network's database, or all of it was deleted";
+            self.comparison.findings.push(finding(
+                Code::RowMissing,
+                &directory.table,
+                &[Cell::count(1)],
+                None,
+                None,
+                None,
+                message.to_owned(),
+            ));
+        }
+    }
+
+    /// Notes where the sections of a record were written last.
+    pub(super) fn note_sections(&mut self, state: &RecordState, record: &RecordId) {
+        let mut written: BTreeMap<String, u64> =
+            state.sections.iter().map(|(name, section)| (name.clone(), section.seq)).collect();
+        written.entry(PARTIES.to_owned()).or_insert(1);
+        self.comparison.written.insert(record.to_string(), written);
+    }
+}
+
+fn root_at(hashes: &[Option<Digest>], size: u64) -> Digest {
+    let mut appender = Appender::empty();
+    let all = usize::try_from(size).unwrap_or(usize::MAX);
+    hashes.iter().take(all).flatten().for_each(|hash| appender.append(*hash));
+    appender.root()
+}
+
+/// What a damaged piece of evidence is called: broken, or of a format that this version does not know.
+pub(super) fn code_for(stored: &[u8]) -> Code {
+    let limits = Limits { bytes: 64 << 20, ..Limits::default() };
+    let Ok(json) = Json::parse(stored, &limits) else { return Code::EvidenceBroken };
+    let payload =
+        json.get("payload").and_then(Json::as_str).and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+    let payload = payload.and_then(|bytes| Json::parse(&bytes, &limits).ok());
+    let leaf = json.get("leaf");
+    let formats =
+        [Some(&json), leaf, payload.as_ref()].into_iter().flatten().filter_map(|json| json.get("format")?.as_u64());
+    if formats.max().is_some_and(|format| format > FORMAT) { Code::NewerFormat } else { Code::EvidenceBroken }
+}

@@ -1,0 +1,136 @@
+//! `verify --execute`: every intent once more, on the state that it met.
+
+use std::sync::Arc;
+
+use crate::codes::Code;
+use crate::crypto::Digest;
+use crate::execute::{Effect, Executed, Interrupted, Job, Packages, Verdict, execute};
+use crate::intent::VerifiedIntent;
+use crate::outcome::{Ending, Outcome};
+use crate::package::Package;
+use crate::record::States;
+use crate::seal::SealedEvent;
+
+use super::derive::Walk;
+use super::found::Tables;
+
+struct Shelf<'a>(&'a std::collections::HashMap<Digest, Arc<Package>>);
+
+impl Packages for Shelf<'_> {
+    fn package(&self, digest: &Digest) -> Option<Arc<Package>> {
+        self.0.get(digest).cloned()
+    }
+}
+
+impl Walk<'_> {
+    /// Executes an intent again; `None` where it was not asked for, or where what it met is not known any more.
+    pub(super) fn rerun(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+    ) -> Option<Result<Executed, Interrupted>> {
+        let (engine, limits) = self.known.executor?;
+        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
+        let known = self.agreed.mended.is_empty()
+            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+        let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
+        // The machine's own bounds and the database's no are no verdicts that could be reached again.
+        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
+            return None;
+        }
+        let states: States = intent
+            .targets()
+            .iter()
+            .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
+            .collect();
+        let packages = Shelf(&self.packages);
+        let job = Job {
+            intent,
+            directory: &self.agreed.directory,
+            states: &states,
+            packages: &packages,
+            engine,
+            limits,
+            time: outcome.time,
+        };
+        self.executed += 1;
+        Some(execute(&job))
+    }
+
+    /// Holds what an execution reached against what is stored.
+    pub(super) fn hold_against(
+        &mut self,
+        tables: &Tables,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        rerun: &Result<Executed, Interrupted>,
+        events: &[SealedEvent],
+    ) {
+        let difference = match rerun {
+            // A damaged package is named already.
+            Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
+            Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
+            Ok(executed) if executed.judged.reads != outcome.reasons.judged.reads => {
+                Some("the records were at other versions than the outcome says".to_owned())
+            }
+            Ok(executed) if executed.judged.package != outcome.reasons.judged.package => {
+                Some("another contract version judges it".to_owned())
+            }
+            Ok(executed) => verdict_differs(&executed.verdict, outcome, events),
+        };
+        if let Some(difference) = difference {
+            self.differs(tables, intent, difference);
+        }
+    }
+}
+
+fn verdict_differs(verdict: &Verdict, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
+    match (verdict, outcome.ending) {
+        (Verdict::Applied(effects), Ending::Applied) => effects_differ(effects, events),
+        (Verdict::Expired, Ending::Expired) => None,
+        (Verdict::Rejected(now), Ending::Rejected) => {
+            let then = outcome.reasons.rejected.as_ref()?;
+            let same = now.code == then.code
+                && now.reason == then.reason
+                && (now.code == Code::Trap || now.message == then.message);
+            (!same).then(|| {
+                format!(
+                    "it is rejected with {} ({}), stored is {} ({})",
+                    now.code, now.message, then.code, then.message
+                )
+            })
+        }
+        (now, then) => Some(format!("it is {}, stored is {}", ending(now), then.as_str())),
+    }
+}
+
+fn ending(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Applied(_) => "applied".to_owned(),
+        Verdict::Rejected(rejected) => format!("rejected with {} ({})", rejected.code, rejected.message),
+        Verdict::Expired => "expired".to_owned(),
+    }
+}
+
+fn effects_differ(effects: &[Effect], events: &[SealedEvent]) -> Option<String> {
+    if effects.len() != events.len() {
+        return Some(format!("it makes {} events, stored are {}", effects.len(), events.len()));
+    }
+    for (effect, event) in effects.iter().zip(events) {
+        // Damaged openings are named already.
+        if event.openings.sections.is_empty() && !effect.sections.is_empty() {
+            continue;
+        }
+        if effect.record != event.header.record || effect.reads != event.openings.reads || effect.on != event.after.on {
+            return Some(format!("it makes another event of {}", event.header.record));
+        }
+        let same = effect.sections.len() == event.openings.sections.len()
+            && effect.sections.iter().zip(&event.openings.sections).all(|((name, now), (stored, then))| {
+                name == stored && now.changes == then.changes && now.notifications == then.notifications
+            });
+        if !same {
+            return Some(format!("it changes {} otherwise", event.header.record));
+        }
+    }
+    None
+}

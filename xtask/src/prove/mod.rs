@@ -1,0 +1,114 @@
+//! `cargo xtask prove NAME`: the long proofs, each at any scale, from one seed, resumable.
+//!
+//! A proof is a function over a [`Job`]: it runs numbered cases, each from a seed of its own, and counts. What it
+//! found is appended to `proof/NAME.ndjson`. `cargo xtask test` runs all of them at their small scale, through the
+//! same code.
+
+mod dice;
+mod job;
+mod record;
+mod replay;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+pub(crate) use dice::Dice;
+pub(crate) use job::{Job, Totals};
+
+/// One proof.
+pub(crate) struct Proof {
+    /// Its name on the command line and of its file.
+    pub(crate) name: &'static str,
+    /// What it proves.
+    pub(crate) about: &'static str,
+    /// The scale for `cargo xtask test`: some seconds.
+    pub(crate) small: f64,
+    /// Runs it. An error is the machine's; what is not as it must be is a failure in the job's totals.
+    pub(crate) run: fn(&mut Job) -> Result<(), String>,
+}
+
+/// All of them.
+const PROOFS: &[Proof] = &[Proof {
+    name: "replay",
+    about: "evidence alone makes the same tables; the same signed intents make the same events on every database, in batches or alone",
+    small: 0.02,
+    run: replay::run,
+}];
+
+const USAGE: &str = "cargo xtask prove NAME [--scale X] [--seed N] [--out DIR]    or --all --small, or --list";
+
+/// What the command line asks for.
+struct Wanted {
+    proofs: Vec<&'static Proof>,
+    scale: Option<f64>,
+    seed: u64,
+    out: PathBuf,
+}
+
+/// The command line of `prove`.
+pub(crate) fn main(arguments: &[String]) -> ExitCode {
+    if arguments.iter().any(|argument| argument == "--list") {
+        for proof in PROOFS {
+            println!("{:<10} {}", proof.name, proof.about);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let wanted = match parse(arguments) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("{error}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let mut held = true;
+    for proof in &wanted.proofs {
+        held &= prove(proof, &wanted);
+    }
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn parse(arguments: &[String]) -> Result<Wanted, String> {
+    let mut wanted = Wanted { proofs: Vec::new(), scale: Some(1.0), seed: 1, out: crate::tree::root().join("proof") };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or_else(|| format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--all" => wanted.proofs = PROOFS.iter().collect(),
+            "--small" => wanted.scale = None,
+            "--scale" => wanted.scale = Some(value()?.parse().map_err(|_| "--scale takes a number")?),
+            "--seed" => wanted.seed = value()?.parse().map_err(|_| "--seed takes a whole number")?,
+            "--out" => wanted.out = PathBuf::from(value()?),
+            name => {
+                let proof = PROOFS.iter().find(|proof| proof.name == name);
+                wanted.proofs.push(proof.ok_or_else(|| format!("there is no proof {name}"))?);
+            }
+        }
+    }
+    if wanted.proofs.is_empty() { Err("which proof?".to_owned()) } else { Ok(wanted) }
+}
+
+/// Runs one and writes down what it found; whether it held.
+fn prove(proof: &Proof, wanted: &Wanted) -> bool {
+    let scale = wanted.scale.unwrap_or(proof.small);
+    let started = std::time::Instant::now();
+    let result = Job::start(proof.name, scale, wanted.seed).and_then(|mut job| {
+        (proof.run)(&mut job)?;
+        let line = record::line(&job)?;
+        record::append(&wanted.out.join(format!("{}.ndjson", proof.name)), &line)?;
+        println!("{line}");
+        Ok(job.finish())
+    });
+    let repeat = format!("cargo xtask prove {} --scale {scale} --seed {}", proof.name, wanted.seed);
+    let problem = match result {
+        Ok(totals) if totals.failures.is_empty() => {
+            println!("proof held: {} in {:.1} s", proof.name, started.elapsed().as_secs_f64());
+            return true;
+        }
+        Ok(totals) => {
+            format!("{} failures, first: {}", totals.failures.len(), totals.failures.first().map_or("", String::as_str))
+        }
+        Err(error) => error,
+    };
+    println!("proof broken: {}: {problem}; {repeat}", proof.name);
+    false
+}

@@ -1,0 +1,174 @@
+//! What the machine must have beyond Rust itself: a way to WebAssembly, Python with Ed25519, strace.
+//!
+//! Each is used where it is there, else installed the ordinary way where that is possible without asking for a
+//! password, else named with the commands that would bring it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::shell::{Shell, command};
+use crate::tree;
+
+/// The target of contracts and of the proof that core does no I/O.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+const NO_WASM: &str = "nothing here compiles Rust to wasm32-unknown-unknown; do one of these:
+  rustup target add wasm32-unknown-unknown
+  sudo apt-get install -y --no-install-recommends rustc-web rust-web-src lld";
+const NO_PYTHON: &str = "no python3 with an Ed25519 package; do one of these:
+  python3 -m pip install cryptography
+  sudo apt-get install -y --no-install-recommends python3 python3-cryptography";
+const NO_STRACE: &str = "no strace, which watches that commits are synced: sudo apt-get install -y strace";
+
+/// How Rust becomes WebAssembly here.
+#[derive(Clone, Debug)]
+pub(crate) enum Wasm {
+    /// The compiler that started us has the target.
+    Installed,
+    /// This compiler has the sources of its library, which are compiled, too.
+    FromSource(PathBuf),
+}
+
+/// What was found; the reason where not.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    /// Rust to WebAssembly.
+    pub(crate) wasm: Result<Wasm, String>,
+    python: Result<PathBuf, String>,
+    strace: Result<(), String>,
+}
+
+impl Tools {
+    /// Looks for everything, and installs what is missing where that is possible.
+    pub(crate) fn find() -> Self {
+        Tools { wasm: find_wasm(), python: find_python(), strace: find_strace() }
+    }
+
+    /// What is missing.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        let all = [self.wasm.as_ref().err(), self.python.as_ref().err(), self.strace.as_ref().err()];
+        all.into_iter().flatten().cloned().collect()
+    }
+
+    /// One line for people.
+    pub(crate) fn describe(&self) -> String {
+        let wasm = match &self.wasm {
+            Ok(Wasm::Installed) => "wasm by rustup's target".to_owned(),
+            Ok(Wasm::FromSource(rustc)) => format!("wasm by {}", rustc.display()),
+            Err(_) => "NO wasm".to_owned(),
+        };
+        let python = self.python.as_ref().map_or("NO python".to_owned(), |python| python.display().to_string());
+        format!("{wasm}, {python}, {}", if self.strace.is_ok() { "strace" } else { "NO strace" })
+    }
+
+    /// Lets every test find what was found: `python3` on the path works and knows its packages, and
+    /// `LOCKSTEP_MISSING` names what is not there (`wasm`, `python`, `strace`), so that tests may say so and pass.
+    pub(crate) fn put_in_reach(&self) {
+        let bin = tools_dir().join("bin");
+        if let Ok(python) = &self.python
+            && let Err(error) = write_launcher(&bin, python)
+        {
+            eprintln!("{}: {error}", bin.display());
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
+        let missing =
+            [("wasm", self.wasm.is_err()), ("python", self.python.is_err()), ("strace", self.strace.is_err())];
+        let missing: Vec<&str> = missing.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
+        crate::shell::set_for_all("PATH", std::env::join_paths(paths).unwrap_or(path));
+        crate::shell::set_for_all("PYTHONPATH", python_packages());
+        crate::shell::set_for_all("LOCKSTEP_MISSING", missing.join(","));
+    }
+}
+
+fn tools_dir() -> PathBuf {
+    tree::target().join("tools")
+}
+
+fn python_packages() -> PathBuf {
+    tree::target().join("python")
+}
+
+fn find_wasm() -> Result<Wasm, String> {
+    let found = installed_wasm().or_else(wasm_from_source);
+    // A rustup that cannot reach its server fails at once; one that hangs is not waited for.
+    let added = || {
+        let added = command("rustup").args(["target", "add", WASM]).within(Duration::from_secs(120));
+        if added { installed_wasm() } else { None }
+    };
+    let from_debian = || {
+        let installed = apt_get(&["rustc-web", "rust-web-src", "lld"]);
+        if installed { wasm_from_source() } else { None }
+    };
+    found.or_else(added).or_else(from_debian).ok_or_else(|| NO_WASM.to_owned())
+}
+
+fn installed_wasm() -> Option<Wasm> {
+    let sysroot = command("rustc").args(["--print", "sysroot"]).quietly()?;
+    Path::new(&sysroot).join("lib/rustlib").join(WASM).join("lib").is_dir().then_some(Wasm::Installed)
+}
+
+/// Debian's compiler beside rustup's, as `lockstep contract build` finds it.
+fn wasm_from_source() -> Option<Wasm> {
+    let linker = command("wasm-ld").args(["--version"]).quietly();
+    let rustc = PathBuf::from("/usr/bin/rustc");
+    let sysroot = command(&rustc).args(["--print", "sysroot"]).quietly()?;
+    let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std");
+    (linker.is_some() && sources.is_dir()).then_some(Wasm::FromSource(rustc))
+}
+
+fn find_python() -> Result<PathBuf, String> {
+    // A shim of a version manager may stand first on the path and not work.
+    let on_path = command("python3").args(["-c", "import sys; print(sys.executable)"]).quietly().map(PathBuf::from);
+    let candidates: Vec<PathBuf> = on_path.into_iter().chain([PathBuf::from("/usr/bin/python3")]).collect();
+    let ready = || candidates.iter().find(|python| knows_ed25519(python)).cloned();
+    let installed = || {
+        let packages = python_packages();
+        candidates.iter().any(|python| {
+            let pip = command(python).args(["-m", "pip", "install", "--quiet", "--target"]);
+            pip.args([packages.as_os_str()]).args(["cryptography"]).within(Duration::from_secs(300))
+        });
+        ready()
+    };
+    let from_debian = || {
+        apt_get(&["python3", "python3-cryptography"]);
+        ready().or_else(|| Some(PathBuf::from("/usr/bin/python3")).filter(|python| knows_ed25519(python)))
+    };
+    ready().or_else(installed).or_else(from_debian).ok_or_else(|| NO_PYTHON.to_owned())
+}
+
+fn knows_ed25519(python: &Path) -> bool {
+    let import = "from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey; import sqlite3";
+    command(python).args(["-c", import]).env("PYTHONPATH", python_packages()).quietly().is_some()
+}
+
+fn write_launcher(bin: &Path, python: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(bin)?;
+    let launcher = bin.join("python3");
+    std::fs::write(&launcher, format!("#!/bin/sh\nexec '{}' \"$@\"\n", python.display()))?;
+    std::fs::set_permissions(&launcher, std::fs::Permissions::from_mode(0o755))
+}
+
+fn find_strace() -> Result<(), String> {
+    let there = || command("strace").args(["-V"]).quietly().is_some();
+    if there() || (apt_get(&["strace"]) && there()) { Ok(()) } else { Err(NO_STRACE.to_owned()) }
+}
+
+/// Installs Debian packages, as root or by a sudo that asks for no password.
+fn apt_get(packages: &[&str]) -> bool {
+    if command("apt-get").args(["--version"]).quietly().is_none() {
+        return false;
+    }
+    let root = command("id").args(["-u"]).quietly().as_deref() == Some("0");
+    if !root && command("sudo").args(["-n", "true"]).quietly().is_none() {
+        return false;
+    }
+    let apt_get = || -> Shell {
+        let shell = if root { command("apt-get") } else { command("sudo").args(["-n", "apt-get"]) };
+        shell.env("DEBIAN_FRONTEND", "noninteractive")
+    };
+    let limit = Duration::from_secs(600);
+    apt_get().args(["update", "-q"]).within(limit)
+        && apt_get().args(["install", "-y", "-q", "--no-install-recommends"]).args(packages).within(limit)
+}
