@@ -42,7 +42,8 @@ fn the_specification_shows_real_bytes() {
 #[test]
 fn the_code_map_is_whole() {
     let repository = documents::repository();
-    let text = |file: &str| std::fs::read_to_string(repository.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let text =
+        |file: &str| std::fs::read_to_string(repository.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
     let map = text("ARCHITECTURE.md");
     for library in ["runtime/core/src/lib.rs", "runtime/node/src/lib.rs"] {
         for line in text(library).lines() {
@@ -53,7 +54,8 @@ fn the_code_map_is_whole() {
         }
     }
     let section = map.split("## Where to change what").nth(1).unwrap_or_default();
-    let path = regex_lite::Regex::new(r"`((core|vm|node|cli)/src/[a-z_/]+(\.rs)?)`").unwrap_or_else(|error| panic!("{error}"));
+    let path =
+        regex_lite::Regex::new(r"`((core|vm|node|cli)/src/[a-z_/]+(\.rs)?)`").unwrap_or_else(|error| panic!("{error}"));
     for found in path.captures_iter(section) {
         let file = format!("runtime/{}", &found[1]);
         assert!(repository.join(&file).exists(), "ARCHITECTURE.md names {file}, which is not there");

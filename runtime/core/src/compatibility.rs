@@ -74,6 +74,7 @@ pub fn compare(old: &Manifest, new: &Manifest) -> Vec<Reason> {
     reasons
 }
 
+type VisitMember<'a> = dyn FnMut(&mut Vec<Reason>, &str, &str, &Json, &Json) + 'a;
 type Visit<'a> = dyn FnMut(&mut Vec<Reason>, &str, &Json, &Json) + 'a;
 
 fn push(reasons: &mut Vec<Reason>, path: &str, change: &str, class: Class) {
@@ -98,13 +99,7 @@ fn members(reasons: &mut Vec<Reason>, path: &str, old: &Json, new: &Json, both: 
 }
 
 /// Calls `each` for every member that differs, absent ones as null.
-fn differ(
-    reasons: &mut Vec<Reason>,
-    path: &str,
-    old: &Json,
-    new: &Json,
-    each: &mut dyn FnMut(&mut Vec<Reason>, &str, &str, &Json, &Json),
-) {
+fn differ(reasons: &mut Vec<Reason>, path: &str, old: &Json, new: &Json, each: &mut VisitMember<'_>) {
     let names: BTreeSet<&str> = [old, new].into_iter().filter_map(Json::as_object).flat_map(Object::keys).collect();
     for name in names {
         let (before, after) = (old.get(name).unwrap_or(&Json::Null), new.get(name).unwrap_or(&Json::Null));

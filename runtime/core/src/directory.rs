@@ -260,7 +260,7 @@ impl Directory {
         Arc::new(SpecEntry {
             name: name.clone(),
             contract: manifest.name.clone(),
-            version: manifest.version.clone(),
+            version: manifest.version,
             table: Arc::new(record_table(name.as_str(), spec)),
             versions: version_table(name.as_str(), spec).map(Arc::new),
             spec: spec.clone(),

@@ -197,7 +197,7 @@ async fn deployed(context: &Context, wanted: &str) -> Result<Package, CliError> 
     let (name, version) = wanted.split_once('@').map_or((wanted, None), |(name, version)| (name, Some(version)));
     let versions =
         directory.contracts().iter().filter(|(known, _)| known.as_str() == name).flat_map(|(_, versions)| versions);
-    let found = versions.filter(|(known, _)| version.is_none_or(|version| known.to_string() == version)).next_back();
+    let found = versions.rfind(|(known, _)| version.is_none_or(|version| known.to_string() == version));
     let package = found.and_then(|(_, contract)| writer.node.packages().package(&contract.manifest.digest()));
     writer.node.stop().await;
     let package = package.ok_or_else(|| {
@@ -295,7 +295,7 @@ fn describe_one(directory: &Directory, package: &Package) -> Json {
 }
 
 fn describe_all(directory: &Directory) -> Vec<Json> {
-    let versions = directory
+    let mut versions = directory
         .contracts()
         .iter()
         .flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
