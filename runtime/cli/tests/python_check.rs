@@ -99,11 +99,21 @@ fn the_demo_passes_and_its_tampered_copy_does_not() {
     let made = Made { dir: scratch.join("demo"), script: repository().join("tools/lockstep_check.py") };
     let check = |database: &str, spec: &str, record: &str| {
         let mut python = python().expect("python was there a moment ago");
-        let output = python.arg(&made.script).args([database, spec, record, "--checkpoint", "checkpoint"]).current_dir(&made.dir).output();
+        let output = python
+            .arg(&made.script)
+            .args([database, spec, record, "--checkpoint", "checkpoint"])
+            .current_dir(&made.dir)
+            .output();
         let output = output.expect("python runs");
         (output.status.code(), both(&output))
     };
-    for (spec, record) in [("house_sale", "acme:sale-1"), ("house_sale", "acme:sale-2"), ("request_for_quote", "acme:rfq-AAPL"), ("cash", "acme:cash-eur"), ("bond", "acme:bond-de1")] {
+    for (spec, record) in [
+        ("house_sale", "acme:sale-1"),
+        ("house_sale", "acme:sale-2"),
+        ("request_for_quote", "acme:rfq-AAPL"),
+        ("cash", "acme:cash-eur"),
+        ("bond", "acme:bond-de1"),
+    ] {
         for database in ["lockstep.db", "rogue.db"] {
             let (status, said) = check(database, spec, record);
             assert_eq!(status, Some(0), "{database}: {said}");

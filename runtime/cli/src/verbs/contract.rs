@@ -21,7 +21,9 @@ use lockstep_cli::contract::{BuildOptions, NewError, build, new_contract};
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContractVerb {
     /// Make a new contract that works, to be made into another one
-    #[command(after_help = "Example:\n  lockstep contract new delivery_note && cd delivery_note && lockstep contract test")]
+    #[command(
+        after_help = "Example:\n  lockstep contract new delivery_note && cd delivery_note && lockstep contract test"
+    )]
     New {
         /// Its name, also the new directory's: a-z, 0-9 and _
         name: String,

@@ -96,10 +96,10 @@ impl Document {
             } else if block.is("sql") {
                 printed = Some(self.query(&block));
                 continue;
-            } else if let (true, Some(printed)) = (block.is("text"), printed.take()) {
-                if mask(&block.body) != mask(&printed) {
-                    self.differs(&block, &printed);
-                }
+            } else if let (true, Some(printed)) = (block.is("text"), printed.take())
+                && mask(&block.body) != mask(&printed)
+            {
+                self.differs(&block, &printed);
             }
             printed = None;
         }
@@ -124,13 +124,23 @@ impl Document {
     fn edit(&mut self, block: &Block, file: &str) {
         let at = self.here.join(file);
         let before = std::fs::read_to_string(&at).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
-        let json = |text: &str| Json::parse(text.as_bytes(), &Limits::default()).unwrap_or_else(|error| panic!("{}:{}: {error}", self.name, block.line));
+        let json = |text: &str| {
+            Json::parse(text.as_bytes(), &Limits::default())
+                .unwrap_or_else(|error| panic!("{}:{}: {error}", self.name, block.line))
+        };
         let after = if block.option("append").is_some() {
             before + &block.body
         } else if block.option("merge").is_some() {
             pretty(&merged(json(&before), &json(&block.body)), 0) + "\n"
         } else {
-            let kept = |other: char| block.body.lines().filter(|line| !line.starts_with(other)).map(|line| format!("{}\n", line.get(1..).unwrap_or_default())).collect::<String>();
+            let kept = |other: char| {
+                block
+                    .body
+                    .lines()
+                    .filter(|line| !line.starts_with(other))
+                    .map(|line| format!("{}\n", line.get(1..).unwrap_or_default()))
+                    .collect::<String>()
+            };
             let (old, new) = (kept('+'), kept('-'));
             if before.matches(&old).count() != 1 {
                 return self.failures.push(format!("{}:{}: {file} does not have once\n{old}", self.name, block.line));
@@ -142,7 +152,10 @@ impl Document {
 
     /// A new contract shares what it compiles with the other tests: the first build of all takes a minute.
     fn share_compiled(&self) {
-        let (shared, here) = (Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("lockstep-contracts")), self.here.join("target"));
+        let (shared, here) = (
+            Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("lockstep-contracts")),
+            self.here.join("target"),
+        );
         if let (Some(shared), true, false) = (shared, self.here.join("contract.toml").is_file(), here.exists()) {
             let _ = std::fs::create_dir_all(&shared).and_then(|()| std::os::unix::fs::symlink(shared, here));
         }
