@@ -249,7 +249,7 @@ impl Directory {
             for table in std::iter::once(&entry.table).chain(&entry.versions) {
                 match tables.get_mut(&table.name) {
                     None => drop(tables.insert(table.name.clone(), (**table).clone())),
-                    Some(known) => widen(known, table),
+                    Some(known) => known.widen(table),
                 }
             }
         }
@@ -267,19 +267,4 @@ impl Directory {
             seq,
         })
     }
-}
-
-/// Adds to a table what a later version of its spec brings; what it has stays.
-fn widen(known: &mut Table, later: &Table) {
-    for column in &later.columns {
-        if known.position(&column.name).is_none() {
-            known.columns.push(crate::tables::Column { nullable: true, ..column.clone() });
-        }
-    }
-    for index in &later.indexes {
-        if !known.indexes.contains(index) {
-            known.indexes.push(index.clone());
-        }
-    }
-    known.comment.clone_from(&later.comment);
 }
