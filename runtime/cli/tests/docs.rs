@@ -2,7 +2,7 @@
 
 mod documents;
 
-use documents::blocks::Document;
+use documents::blocks::{Document, mask};
 use documents::scratch;
 
 fn execute(name: &str) {
@@ -14,6 +14,28 @@ fn execute(name: &str) {
 #[test]
 fn readme() {
     execute("README.md");
+}
+
+/// The block between the marks is what `lockstep demo` prints.
+#[test]
+fn the_readme_shows_the_demo() {
+    const MARKS: [&str; 2] = ["<!-- demo-output:begin -->\n```text\n", "```\n<!-- demo-output:end -->"];
+    let (path, scratch) = (documents::repository().join("README.md"), scratch("readme-demo"));
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let (before, rest) = text.split_once(MARKS[0]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[0]));
+    let (shown, after) = rest.split_once(MARKS[1]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[1]));
+    let printed = documents::run(&scratch, &["demo"], &[0]);
+    let printed = printed.replace(env!("CARGO_BIN_EXE_lockstep"), "target/release/lockstep");
+    let printed = printed.trim_start_matches('\n');
+    if mask(shown) == mask(printed) {
+        return;
+    }
+    assert!(
+        std::env::var_os("LOCKSTEP_BLESS").is_some(),
+        "README.md shows\n{shown}and the demo prints\n{printed}(LOCKSTEP_BLESS=1 writes it)"
+    );
+    let blessed = format!("{before}{}{printed}{}{after}", MARKS[0], MARKS[1]);
+    std::fs::write(&path, blessed).unwrap_or_else(|error| panic!("README.md: {error}"));
 }
 
 #[test]
