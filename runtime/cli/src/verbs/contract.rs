@@ -195,7 +195,7 @@ async fn deployed(context: &Context, wanted: &str) -> Result<Package, CliError> 
     let writer = context.writer(&home).await?;
     let directory = writer.node.directory();
     let (name, version) = wanted.split_once('@').map_or((wanted, None), |(name, version)| (name, Some(version)));
-    let versions =
+    let mut versions =
         directory.contracts().iter().filter(|(known, _)| known.as_str() == name).flat_map(|(_, versions)| versions);
     let found = versions.rfind(|(known, _)| version.is_none_or(|version| known.to_string() == version));
     let package = found.and_then(|(_, contract)| writer.node.packages().package(&contract.manifest.digest()));
@@ -295,7 +295,7 @@ fn describe_one(directory: &Directory, package: &Package) -> Json {
 }
 
 fn describe_all(directory: &Directory) -> Vec<Json> {
-    let mut versions = directory
+    let versions = directory
         .contracts()
         .iter()
         .flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
