@@ -76,3 +76,16 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     }
     if report::print(&rows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
+
+/// Builds the committed packages of the examples anew, after a change of their sources, the SDK or the compiler.
+pub(crate) fn bless() -> ExitCode {
+    let tools = Tools::find();
+    tools.put_in_reach();
+    match tools.wasm.as_ref().map_err(Clone::clone).and_then(|_| rust::release()).and_then(|_| examples::bless()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -10,8 +10,9 @@
 //! edited cell gives one finding. When that one is mended, the next audit says more.
 //!
 //! In reading order: `found` reads the tables, `votes` learns which network and log this is and where its batches
-//! end, `chain` orders the directory, `leaves` orders the log, `derive` walks it, with `agreed` for events of the
-//! directory, `decided` for intents, `changed` for events of records; `compare` holds found against expected.
+//! end, `chain` orders the directory, `leaves` orders the log, `derive` walks it, with `agreed` and `placed` for
+//! events of the directory, `decided` and `rerun` for intents, `changed` and `restored` for events of records;
+//! `compare` holds found against expected, in the `words` that people read; `heads` has the log's signed heads.
 
 mod agreed;
 mod chain;
@@ -20,11 +21,16 @@ mod compare;
 mod decided;
 mod derive;
 mod found;
+mod heads;
 mod leaves;
+mod lookup;
+mod placed;
 mod rebuild;
 mod report;
 mod rerun;
+mod restored;
 mod votes;
+mod words;
 
 use std::collections::BTreeMap;
 

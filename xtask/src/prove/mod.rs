@@ -8,6 +8,7 @@ mod dice;
 mod job;
 mod record;
 mod replay;
+mod tamper;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,12 +29,20 @@ pub(crate) struct Proof {
 }
 
 /// All of them.
-const PROOFS: &[Proof] = &[Proof {
-    name: "replay",
-    about: "evidence alone makes the same tables; the same signed intents make the same events on every database, in batches or alone",
-    small: 0.02,
-    run: replay::run,
-}];
+const PROOFS: &[Proof] = &[
+    Proof {
+        name: "tamper",
+        about: "whoever edits a managed table is named to the cell, and nobody else is; clean databases have no finding",
+        small: 0.005,
+        run: tamper::run,
+    },
+    Proof {
+        name: "replay",
+        about: "evidence alone makes the same tables; the same signed intents make the same events on every database, in batches or alone",
+        small: 0.02,
+        run: replay::run,
+    },
+];
 
 const USAGE: &str = "cargo xtask prove NAME [--scale X] [--seed N] [--out DIR]    or --all --small, or --list";
 

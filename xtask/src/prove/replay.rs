@@ -7,8 +7,8 @@
 //! the same bytes in every cell.
 
 mod compare;
-mod story;
-mod world;
+pub(in crate::prove) mod story;
+pub(in crate::prove) mod world;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::database::{TableWrites, Write};
-use crate::json::{Json, Limits, write_token};
 use crate::names::ActorId;
 use crate::tables::{Cell, Class, Kind, Role, Row, Table, name};
 use crate::time::Timestamp;
 
 use super::Finding;
-use super::found::{Key, Tables, named_key};
+use super::found::{Key, Tables};
+use super::words::{difference, finding, place, told};
 
 /// What is not compared about one row, because the evidence for it is damaged and named already.
 #[derive(Clone, Debug, Default)]
@@ -320,78 +320,4 @@ fn widened(table: &Table, places: &[Option<usize>], row: &Row) -> Row {
 fn newer(key: &Key, want: &str, got: &str) -> bool {
     let numbers = (want.parse::<u64>(), got.parse::<u64>());
     key.first().and_then(Cell::as_str) == Some("format") && matches!(numbers, (Ok(want), Ok(got)) if got > want)
-}
-
-/// A finding with what all findings have.
-pub(super) fn finding(
-    code: Code,
-    table: &Table,
-    key: &[Cell],
-    column: Option<String>,
-    record_id: Option<String>,
-    seq: Option<u64>,
-    message: String,
-) -> Finding {
-    Finding {
-        code,
-        table: table.name.clone(),
-        key: named_key(table, key),
-        column,
-        record_id,
-        seq,
-        expected: None,
-        found: None,
-        message,
-    }
-}
-
-/// Table, key and column for people.
-pub(super) fn place(table: &Table, key: &[Cell], column: Option<&str>) -> String {
-    let key: Vec<String> =
-        named_key(table, key).into_iter().map(|(column, cell)| format!("{column} {}", told(&cell))).collect();
-    let column = column.map(|column| format!(", column {column}")).unwrap_or_default();
-    format!("{} at {}{column}", table.name, key.join(", "))
-}
-
-/// A value for people, on one line.
-fn told(cell: &Cell) -> String {
-    match cell.show() {
-        None => "NULL".to_owned(),
-        Some(text) if text.chars().count() <= 120 => text,
-        Some(text) => format!("{}… ({} bytes)", text.chars().take(100).collect::<String>(), text.len()),
-    }
-}
-
-/// The JSON Pointer at which two documents first differ.
-fn difference(want: &Cell, got: &Cell) -> Option<String> {
-    let limits = Limits { bytes: 64 << 20, ..Limits::default() };
-    let parse = |cell: &Cell| Json::parse(cell.show()?.as_bytes(), &limits).ok();
-    let (want, got) = (parse(want)?, parse(got)?);
-    let mut at = String::new();
-    (want != got).then(|| {
-        descend(&want, &got, &mut at);
-        at
-    })
-}
-
-fn descend(want: &Json, got: &Json, at: &mut String) {
-    let step = match (want, got) {
-        (Json::Object(want), Json::Object(got)) => {
-            let keys: BTreeSet<&str> = want.keys().chain(got.keys()).collect();
-            keys.into_iter()
-                .find(|key| want.get(key) != got.get(key))
-                .map(|key| (key.to_owned(), want.get(key), got.get(key)))
-        }
-        (Json::Array(want), Json::Array(got)) => {
-            let index = (0..want.len().max(got.len())).find(|index| want.get(*index) != got.get(*index));
-            index.map(|index| (index.to_string(), want.get(index), got.get(index)))
-        }
-        _ => None,
-    };
-    let Some((token, want, got)) = step else { return };
-    if write_token(at, &token).is_ok()
-        && let (Some(want), Some(got)) = (want, got)
-    {
-        descend(want, got, at);
-    }
 }

@@ -13,9 +13,9 @@ use crate::project::Projection;
 use crate::tables::{Cell, name};
 use crate::time::Timestamp;
 
-use super::compare::{finding, place};
 use super::derive::{Walk, code_for};
 use super::found::Tables;
+use super::words::{finding, place};
 
 /// What is known of an intent while its events are checked.
 pub(super) struct Deciding<'a> {

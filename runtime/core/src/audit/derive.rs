@@ -6,28 +6,26 @@ use std::sync::Arc;
 use crate::codes::Code;
 use crate::crypto::{Digest, PublicKey};
 use crate::directory::Body;
-use crate::event::Header;
 use crate::json::{Json, Limits};
-use crate::log::{Appender, Checkpoint};
 use crate::names::{NodeName, RecordId};
 use crate::package::{FORMAT, Package};
-use crate::project::{Ledger, Projected, Projection, head_row, origin, own_tables_by_name};
+use crate::project::{Ledger, Projected, Projection, head_row, own_tables_by_name};
 use crate::record::RecordState;
 use crate::spec::PARTIES;
 use crate::tables::{Cell, Table, name};
 use crate::time::Timestamp;
 
 use super::agreed::Agreed;
-use super::compare::{Comparison, finding, place};
+use super::compare::Comparison;
 use super::found::Tables;
 use super::leaves::{self, OutcomeFound, Source};
+use super::lookup::Lookup;
 use super::votes::{self, Signed};
+use super::words::finding;
 use super::{Known, Progress, Report, chain};
 
 /// Leaves between two reports of progress.
 const PROGRESS_STEP: u64 = 1000;
-/// Lost leaves that are named one by one.
-const MOST_LOST: u64 = 1000;
 
 /// A record on the way through its events.
 #[derive(Clone)]
@@ -43,12 +41,12 @@ pub(super) struct Walk<'a> {
     pub(super) network: Digest,
     pub(super) log: String,
     pub(super) node: NodeName,
-    key: Option<PublicKey>,
+    pub(super) key: Option<PublicKey>,
     pub(super) agreed: Agreed,
     record_tables: Vec<Table>,
     pub(super) outcomes: Vec<OutcomeFound>,
-    tiled: BTreeMap<u64, Digest>,
-    signed: BTreeMap<u64, Signed>,
+    pub(super) tiled: BTreeMap<u64, Digest>,
+    pub(super) signed: BTreeMap<u64, Signed>,
     pub(super) states: HashMap<RecordId, Track>,
     pub(super) packages: HashMap<Digest, Arc<Package>>,
     pub(super) comparison: Comparison,
@@ -58,25 +56,6 @@ pub(super) struct Walk<'a> {
     pub(super) time: Timestamp,
     /// Whether the time of the last leaf is known from its own evidence.
     pub(super) time_known: bool,
-}
-
-/// Ways to rows that keys do not give.
-#[derive(Default)]
-pub(super) struct Lookup {
-    /// Event rows by the digest of their header.
-    pub(super) by_header: HashMap<Digest, Vec<usize>>,
-    /// Event rows by the id in their column.
-    pub(super) by_id: HashMap<Digest, usize>,
-    /// Rows of headers by the event before.
-    pub(super) by_prev: HashMap<Digest, Digest>,
-    /// Events that no readable leaf names, by the intent that their header names.
-    pub(super) orphans: HashMap<Digest, Vec<Digest>>,
-    /// The same by the position in their column.
-    pub(super) orphans_at: HashMap<u64, Vec<Digest>>,
-    /// Headers that could be read.
-    pub(super) headers: HashMap<Digest, Header>,
-    /// Rows of changes and notifications by event.
-    pub(super) of_event: HashMap<(&'static str, String), Vec<usize>>,
 }
 
 impl<'a> Walk<'a> {
@@ -244,56 +223,6 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Makes the ways to rows that keys do not give.
-    fn index(&mut self, tables: &Tables) {
-        let events = tables.get(name::EVENT);
-        for row in events.indexes() {
-            let stored = events.bytes(row, "header");
-            let id = Digest::of(stored);
-            if let Some(cell) = events.digest(row, "event_id") {
-                self.lookup.by_id.insert(cell, row);
-            }
-            if let Ok(header) = Header::read(stored) {
-                if let Some(prev) = header.prev {
-                    self.lookup.by_prev.insert(prev, id);
-                }
-                self.lookup.by_header.entry(id).or_default().push(row);
-                self.lookup.headers.insert(id, header);
-            }
-        }
-        for table in [name::CHANGE, name::OUTBOX] {
-            let rows = tables.get(table);
-            for row in rows.indexes() {
-                if let Some(event) = rows.text(row, "event_id") {
-                    self.lookup.of_event.entry((table, event.to_owned())).or_default().push(row);
-                }
-            }
-        }
-    }
-
-    /// Sorts out the events that no readable leaf names: they belong to damaged or lost outcomes.
-    fn orphan_events(&mut self, tables: &Tables, sources: &[Source], hashes: &[Option<Digest>]) {
-        let events = tables.get(name::EVENT);
-        let mut claimed: HashSet<Digest> = HashSet::new();
-        for (source, hash) in sources.iter().zip(hashes) {
-            if let Source::Intent(row) = source
-                && let Some(found) = self.outcomes.get(*row).filter(|found| found.hash.is_some() && found.hash == *hash)
-            {
-                claimed.extend(found.facts.iter().flat_map(|facts| &facts.events));
-            }
-        }
-        for (id, rows) in &self.lookup.by_header {
-            let (Some(header), Some(row)) = (self.lookup.headers.get(id), rows.first()) else { continue };
-            if claimed.contains(id) {
-                continue;
-            }
-            self.lookup.orphans.entry(header.intent).or_default().push(*id);
-            if let Some(position) = events.count(*row, "log_position") {
-                self.lookup.orphans_at.entry(position).or_default().push(*id);
-            }
-        }
-    }
-
     fn leaf(
         &mut self,
         projection: &mut Projection,
@@ -314,160 +243,6 @@ impl<'a> Walk<'a> {
             }
             Source::Lost => self.lost_leaf(projection, tables, position, hash),
         }
-    }
-
-    fn directory_leaf(&mut self, projection: &mut Projection, tables: &Tables, index: usize, hash: Digest) {
-        let row = self.agreed.links.get(index).and_then(|link| link.row);
-        let Some(step) = self.agreed.take(index, tables) else { return };
-        let (table, key) = (tables.get(name::DIRECTORY).table.clone(), vec![Cell::count(step.event.seq)]);
-        if let Some(problem) = &step.broken {
-            if let Some(row) = row {
-                let code = code_for(tables.get(name::DIRECTORY).bytes(row, "envelope"));
-                let message = format!("{}: {problem}", place(&table, &key, Some("envelope")));
-                let mut broken = finding(code, &table, &key, Some("envelope".to_owned()), None, None, message);
-                broken.found = tables.get(name::DIRECTORY).cell(row, "envelope").show();
-                self.comparison.findings.push(broken);
-            }
-            self.comparison.mask(name::DIRECTORY, key.clone(), "envelope");
-            if !step.readable {
-                for column in ["head", "kind", "actor", "time"] {
-                    self.comparison.mask(name::DIRECTORY, key.clone(), column);
-                }
-            }
-        }
-        let package = step.package.as_ref().map(|found| found.bytes.as_slice());
-        if step.event.seq == 1 {
-            projection.meta(&self.agreed.directory, self.node.as_str());
-        }
-        projection.directory_at(hash, &step.event, &self.agreed.directory, package, step.proposed);
-        self.time = self.time.max(step.event.time);
-        self.time_known = step.readable || row.is_some();
-        if let Some(found) = step.package {
-            match found.package {
-                Ok(package) => drop(self.packages.insert(package.digest(), package)),
-                Err(problem) if found.present => {
-                    let table = tables.get(name::CONTRACT).table.clone();
-                    let message = format!("{}: {problem}", place(&table, &found.key, Some("package")));
-                    self.comparison.findings.push(finding(
-                        Code::EvidenceBroken,
-                        &table,
-                        &found.key,
-                        Some("package".to_owned()),
-                        None,
-                        None,
-                        message,
-                    ));
-                    self.comparison.mask(name::CONTRACT, found.key, "package");
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// A leaf whose evidence is gone: the row of a rejected intent, or of the last event of the directory.
-    fn lost_leaf(&mut self, projection: &mut Projection, tables: &Tables, position: u64, hash: Digest) {
-        projection.append(hash, self.time);
-        self.time_known = false;
-        let next = self.agreed.links.len() as u64 + 1;
-        let derived = [name::PARTICIPANT, name::NODE, name::ACTOR, name::CONTRACT, name::SPEC];
-        let agreed = derived.iter().any(|table| {
-            let rows = tables.get(table);
-            rows.indexes().any(|row| rows.count(row, "directory_seq") == Some(next))
-        });
-        let (table, key) = if agreed && self.agreed.mended.insert(next) {
-            (tables.get(name::DIRECTORY).table.clone(), ("seq".to_owned(), Cell::count(next)))
-        } else {
-            (tables.get(name::INTENT).table.clone(), ("log_position".to_owned(), Cell::count(position)))
-        };
-        if position >= self.tiled.len() as u64 + MOST_LOST {
-            return;
-        }
-        let message = format!(
-            "{}: the row whose leaf stands at position {position} of the log is missing; it was deleted",
-            table.name
-        );
-        let mut missing = finding(Code::RowMissing, &table, &[], None, None, None, message);
-        missing.key = vec![key];
-        self.comparison.findings.push(missing);
-    }
-
-    /// The note of the checkpoint at a size; where it is damaged, what stands there.
-    fn note(&mut self, size: u64, tables: &Tables) -> String {
-        if let Some(signed) = self.signed.get(&size) {
-            return signed.note.clone();
-        }
-        let found = tables.get(name::CHECKPOINT);
-        let key = vec![Cell::Text(self.log.clone()), Cell::count(size)];
-        self.comparison.mask(name::CHECKPOINT, key.clone(), "note");
-        let Some(row) = found.with_key(&key).first().copied() else { return String::new() };
-        let problem = self.key.as_ref().map_or_else(
-            || "nobody knows the key of the node".to_owned(),
-            |key| {
-                let note = found.text(row, "note").unwrap_or_default();
-                match Checkpoint::verify(note, &origin(&self.network, &self.log), key) {
-                    Ok(other) => format!("it is the signed head of size {}, not of {size}", other.size),
-                    Err(error) => error.to_string(),
-                }
-            },
-        );
-        let message = format!("{}: {problem}", place(&found.table, &key, Some("note")));
-        let mut broken =
-            finding(Code::EvidenceBroken, &found.table, &key, Some("note".to_owned()), None, None, message);
-        broken.found = found.cell(row, "note").show();
-        self.comparison.findings.push(broken);
-        found.text(row, "note").unwrap_or_default().to_owned()
-    }
-
-    fn report_tree(&mut self, size: u64, tables: &Tables) {
-        let table = tables.get(name::CHECKPOINT).table.clone();
-        let key = [Cell::Text(self.log.clone()), Cell::count(size)];
-        let message = format!(
-            "the leaves of log {} do not add up to the head that was signed at size {size}; leaves are missing or altered",
-            self.log
-        );
-        self.comparison.findings.push(finding(Code::TreeBroken, &table, &key, None, None, None, message));
-        self.comparison.tree_doubtful = true;
-    }
-
-    /// Holds the log against the head that is kept beside the node's key.
-    fn check_known(&mut self, tables: &Tables, hashes: &[Option<Digest>], roots: &BTreeMap<u64, Digest>) {
-        let Some(note) = self.known.checkpoint else { return };
-        let table = tables.get(name::CHECKPOINT).table.clone();
-        let own = self.key.map(|key| Checkpoint::verify(note, &origin(&self.network, &self.log), &key));
-        let size = hashes.len() as u64;
-        let (code, at, message) = match own {
-            Some(Ok(known)) if known.size > size => {
-                let message = format!(
-                    "the checkpoint beside the key covers {} leaves, this database has {size}: it is an older copy, or its tail was cut off",
-                    known.size
-                );
-                (Code::BehindCheckpoint, known.size, message)
-            }
-            Some(Ok(known)) => {
-                let root = roots.get(&known.size).copied().unwrap_or_else(|| root_at(hashes, known.size));
-                if root == known.root || self.comparison.tree_doubtful {
-                    return;
-                }
-                (
-                    Code::ForeignCheckpoint,
-                    known.size,
-                    format!(
-                        "the checkpoint beside the key has another root at size {}: this is not the log that the node signed",
-                        known.size
-                    ),
-                )
-            }
-            Some(Err(error)) => {
-                (Code::ForeignCheckpoint, size, format!("the checkpoint beside the key is not of this log: {error}"))
-            }
-            None => (
-                Code::ForeignCheckpoint,
-                size,
-                "the checkpoint beside the key cannot be checked: nobody knows the key of the node".to_owned(),
-            ),
-        };
-        let key = [Cell::Text(self.log.clone()), Cell::count(at)];
-        self.comparison.findings.push(finding(code, &table, &key, None, None, None, message));
     }
 
     /// A database of a newer format says so in `lockstep_meta`; an empty one is no database of ours.
@@ -494,13 +269,6 @@ impl<'a> Walk<'a> {
         written.entry(PARTIES.to_owned()).or_insert(1);
         self.comparison.written.insert(record.to_string(), written);
     }
-}
-
-fn root_at(hashes: &[Option<Digest>], size: u64) -> Digest {
-    let mut appender = Appender::empty();
-    let all = usize::try_from(size).unwrap_or(usize::MAX);
-    hashes.iter().take(all).flatten().for_each(|hash| appender.append(*hash));
-    appender.root()
 }
 
 /// What a damaged piece of evidence is called: broken, or of a format that this version does not know.

@@ -24,7 +24,7 @@ const ACTORS: [(&str, &[&str]); 5] = [
 const SECOND: i64 = 1_000_000;
 
 /// One thing that happens.
-pub(super) enum Step {
+pub(in crate::prove) enum Step {
     /// The directory changes.
     Directory { event: Box<DirectoryEvent>, package: Option<Vec<u8>> },
     /// These are handed in, all at one moment.
@@ -32,23 +32,23 @@ pub(super) enum Step {
 }
 
 /// A network's life, signed.
-pub(super) struct Story {
-    pub(super) begins: Timestamp,
-    pub(super) node: NodeName,
-    pub(super) node_secret: [u8; 32],
-    pub(super) genesis: DirectoryEvent,
-    pub(super) steps: Vec<(Timestamp, Step)>,
+pub(in crate::prove) struct Story {
+    pub(in crate::prove) begins: Timestamp,
+    pub(in crate::prove) node: NodeName,
+    pub(in crate::prove) node_secret: [u8; 32],
+    pub(in crate::prove) genesis: DirectoryEvent,
+    pub(in crate::prove) steps: Vec<(Timestamp, Step)>,
 }
 
 /// The contracts that stories use: the committed examples, and a plain table without code.
-pub(super) struct Packages {
+pub(in crate::prove) struct Packages {
     first: Vec<Package>,
     later: Package,
 }
 
 impl Packages {
     /// Reads them.
-    pub(super) fn read() -> Result<Packages, String> {
+    pub(in crate::prove) fn read() -> Result<Packages, String> {
         let example = |file: &str| {
             let path = tree::root().join("examples").join(file);
             let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -94,7 +94,7 @@ fn words(error: impl ToString) -> String {
 
 impl Story {
     /// Makes one up.
-    pub(super) fn make_up(dice: &mut Dice, packages: &Packages) -> Result<Story, String> {
+    pub(in crate::prove) fn make_up(dice: &mut Dice, packages: &Packages) -> Result<Story, String> {
         let begins = Timestamp::parse("2026-11-21T10:00:00.000000Z").map_err(words)?;
         let begins = begins.plus_micros(i64::try_from(dice.below(1 << 40)).unwrap_or(0));
         let (node, node_secret) = (NodeName::parse("acme").map_err(words)?, dice.bytes());

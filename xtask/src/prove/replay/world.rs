@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How intents are handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Manner {
+pub(in crate::prove) enum Manner {
     /// All of a moment at once.
     Batches,
     /// Each after the last one's outcome.
@@ -26,22 +26,22 @@ pub(super) enum Manner {
 }
 
 /// What is left when the story is over.
-pub(super) struct World {
+pub(in crate::prove) struct World {
     /// What each submission was answered: the intent, or the code of the refusal.
-    pub(super) answers: Vec<Result<Digest, String>>,
+    pub(in crate::prove) answers: Vec<Result<Digest, String>>,
     /// The tables that the database has now.
-    pub(super) tables: Vec<Table>,
+    pub(in crate::prove) tables: Vec<Table>,
 }
 
 /// A new SQLite file.
-pub(super) async fn sqlite(path: &Path) -> Result<SqliteDatabase, String> {
+pub(in crate::prove) async fn sqlite(path: &Path) -> Result<SqliteDatabase, String> {
     let config = SqliteConfig { path: path.to_owned(), read_only: false, create: true };
     SqliteDatabase::open(config).await.map_err(|error| error.to_string())
 }
 
 impl World {
     /// Founds the network in an empty database and plays the story.
-    pub(super) async fn play(
+    pub(in crate::prove) async fn play(
         story: &Story,
         database: Arc<dyn Database>,
         engine: Arc<WasmEngine>,
