@@ -13,7 +13,7 @@ use lockstep_core::json::Json;
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::tables::{Cell, Row, Table};
 use lockstep_node::{Decided, Node, NodeConfig, NodeError, Parts, SubmitError, create, outcome};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::world::{Script, Wish, World, key, now};
@@ -24,7 +24,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 pub struct Gated {
     pub memory: MemoryDatabase,
     gate: Semaphore,
-    begun: Notify,
+    begun: AtomicUsize,
     pub commits: AtomicUsize,
     selects: AtomicUsize,
     refused: Mutex<Option<String>>,
@@ -37,7 +37,7 @@ impl Gated {
         Gated {
             memory: MemoryDatabase::new(),
             gate: Semaphore::new(OPEN),
-            begun: Notify::new(),
+            begun: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
             selects: AtomicUsize::new(0),
             refused: Mutex::new(None),
@@ -55,10 +55,12 @@ impl Gated {
 
     /// Waits until a commit is being held.
     pub async fn held(&self) {
-        self.begun.notified().await;
+        while self.begun.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
-    /// As a CHECK of the database's owner would: no row with this word.
+    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word.
     pub fn refuse(&self, word: &str) {
         *self.refused.lock().unwrap() = Some(word.to_owned());
     }
@@ -66,15 +68,21 @@ impl Gated {
     fn check(&self, batch: &Batch) -> Result<(), CommitError> {
         let refused = self.refused.lock().unwrap().clone();
         let Some(word) = refused else { return Ok(()) };
-        let cells = batch.tables.iter().flat_map(|part| &part.writes).flat_map(|write| match write {
-            Write::Insert(row) | Write::Put(row) => row.clone(),
-            Write::Update { set, .. } => set.iter().map(|(_, cell)| cell.clone()).collect(),
-        });
-        let mut texts = cells.filter_map(|cell| match cell {
-            Cell::Text(text) => Some(text),
-            _ => None,
-        });
-        match texts.any(|text| text.contains(&format!("\"title\":\"{word}\"")) || text == word) {
+        let title = format!("\"title\":\"{word}\"");
+        let mut texts =
+            batch.tables.iter().flat_map(|part| part.writes.iter().map(move |write| (part, write))).flat_map(
+                |(part, write)| {
+                    let cells: Vec<Cell> = match write {
+                        Write::Insert(row) | Write::Put(row) => row.clone(),
+                        Write::Update { set, .. } => set.iter().map(|(_, cell)| cell.clone()).collect(),
+                    };
+                    cells.into_iter().filter_map(move |cell| match cell {
+                        Cell::Text(text) => Some((part.table.name == "deal", text)),
+                        _ => None,
+                    })
+                },
+            );
+        match texts.any(|(deal, text)| text == word || (deal && text.contains(&title))) {
             true => Err(CommitError::Refused { detail: format!("no {word} here") }),
             false => Ok(()),
         }
@@ -93,9 +101,9 @@ impl Database for Gated {
     }
     fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>> {
         Box::pin(async move {
-            self.begun.notify_one();
-            self.gate.acquire().await.unwrap().forget();
-            self.gate.add_permits(1);
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            drop(self.gate.acquire().await.unwrap());
+            self.begun.fetch_sub(1, Ordering::SeqCst);
             self.check(batch)?;
             self.memory.commit(batch).await?;
             self.commits.fetch_add(1, Ordering::SeqCst);
