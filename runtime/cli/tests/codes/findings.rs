@@ -19,33 +19,33 @@ pub(crate) fn evidence_broken(stage: &Stage) -> Met {
     stage.edited(&["UPDATE lockstep_event SET openings = CAST(replace(CAST(openings AS TEXT), '\"340000.00\"', '\"940000.00\"') AS BLOB)"])
 }
 
-/// An intent whose leaf nobody can have hashed.
+/// An intent is gone, and its leaf's hash with it: nothing says any more what stood there.
 pub(crate) fn tree_broken(stage: &Stage) -> Met {
-    stage.edited(&["DELETE FROM lockstep_intent WHERE log_position = (SELECT min(log_position) FROM lockstep_intent)"])
+    stage.edited(&[
+        "DELETE FROM lockstep_intent WHERE log_position = (SELECT min(log_position) FROM lockstep_intent)",
+        "UPDATE lockstep_log SET hashes = zeroblob(length(hashes)) WHERE level = 0",
+    ])
 }
 
+/// A checkpoint of a copy that went on, beside a database that did not.
 pub(crate) fn behind_checkpoint(stage: &Stage) -> Met {
-    let dir = stage.copy();
-    let old = stage.place.dir().join("lockstep.db");
-    assert_eq!(
-        stage.run_in(&dir, &["submit", "house_sale.offer", "acme:sale-1", "--as", "bob", "--args", "{}"]).status,
-        4
-    );
-    std::fs::copy(old, dir.join("lockstep.db")).unwrap();
-    stage.run_in(&dir, &["verify"]).into()
+    let (old, new) = (stage.copy(), went_on(stage));
+    std::fs::copy(new.join("checkpoint"), old.join("checkpoint")).unwrap();
+    stage.run_in(&old, &["verify"]).into()
 }
 
+/// Two copies that went on, each in its own way.
 pub(crate) fn foreign_checkpoint(stage: &Stage) -> Met {
-    let copies = [stage.copy(), stage.copy()];
-    for dir in &copies {
-        assert_eq!(
-            stage.run_in(dir, &["submit", "house_sale.offer", "acme:sale-1", "--as", "bob", "--args", "{}"]).status,
-            4
-        );
-    }
-    let [one, other] = copies;
+    let (one, other) = (went_on(stage), went_on(stage));
     std::fs::copy(other.join("checkpoint"), one.join("checkpoint")).unwrap();
     stage.run_in(&one, &["verify"]).into()
+}
+
+fn went_on(stage: &Stage) -> std::path::PathBuf {
+    let dir = stage.copy();
+    let offer = ["submit", "house_sale.offer", "acme:sale-1", "--as", "bob", "--args", "{}"];
+    assert_eq!(stage.run_in(&dir, &offer).status, 4);
+    dir
 }
 
 /// A sequencer that does not do what the contract says signs it all the same.
