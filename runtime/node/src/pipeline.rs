@@ -19,7 +19,7 @@ use lockstep_core::intent::{Refusal, VerifiedIntent};
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection};
 use lockstep_core::record::States;
-use lockstep_core::tables::{Table, name};
+use lockstep_core::tables::{Role, Table, name};
 use tokio::sync::mpsc;
 
 use crate::commit::{Feedback, Prepared, run as run_committer};
@@ -68,14 +68,20 @@ pub(crate) async fn run(shared: Arc<Shared>, ledger: Ledger, jobs: mpsc::Receive
     }
 }
 
+/// The tables that records stand in as they are, not those of their versions.
+fn states_tables(directory: &Directory) -> BTreeMap<String, Table> {
+    let tables = directory.record_tables().into_iter().filter(|table| table.role == Role::Records);
+    tables.map(|table| (table.name.clone(), table)).collect()
+}
+
 impl Built {
     fn new(generation: u64, ledger: Ledger, directory: Arc<Directory>) -> Self {
-        let tables = directory.record_tables().into_iter().map(|table| (table.name.clone(), table)).collect();
+        let tables = states_tables(&directory);
         Built { generation, ledger, directory, tables, states: States::new(), in_flight: BTreeMap::new() }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
-        self.tables = directory.record_tables().into_iter().map(|table| (table.name.clone(), table)).collect();
+        self.tables = states_tables(&directory);
         self.directory = directory;
     }
 }
@@ -121,7 +127,8 @@ impl Pipeline {
             }
             tokio::select! {
                 biased;
-                Some(feedback) = self.feedback.recv(), if self.unanswered > 0 => self.take(feedback).await?,
+                // No more feedback: the committer has ended before its time.
+                feedback = self.feedback.recv(), if self.unanswered > 0 => self.take(feedback?).await?,
                 () = self.shared.closing.notified() => self.jobs.close(),
                 job = self.jobs.recv() => match job {
                     Some(job) => return Some(self.drain(job)),

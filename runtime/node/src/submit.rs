@@ -102,7 +102,7 @@ impl Node {
         let waiting = self.queue(work).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Err(_)) => Err(self.stopped().await),
             Ok(Ok(result)) => result,
         }
     }
@@ -135,7 +135,7 @@ impl Node {
                 Ok(Waiting::Known(decided)) => Ok(decided),
                 Ok(Waiting::Queued(waiting)) => match tokio::time::timeout_at(deadline, waiting).await {
                     Err(_) => Err(SubmitError::TimedOut(timeout)),
-                    Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+                    Ok(Err(_)) => Err(self.stopped().await),
                     Ok(Ok(result)) => result,
                 },
             });
@@ -181,6 +181,12 @@ impl Node {
         Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
     }
 
+    /// Why there will be no answer: known when the pipeline has ended.
+    async fn stopped(&self) -> SubmitError {
+        self.queue_sender().closed().await;
+        SubmitError::Stopped(self.stop_reason())
+    }
+
     pub(crate) async fn queue(
         &self,
         work: Work,
@@ -190,7 +196,7 @@ impl Node {
         match self.queue_sender().send_timeout(job, self.config().queue_patience).await {
             Ok(()) => Ok(waiting),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SubmitError::Overloaded),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(self.stopped().await),
         }
     }
 
@@ -207,7 +213,7 @@ impl Node {
         let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Err(_)) => Err(self.stopped().await),
             Ok(Ok(result)) => result.map(|_| ()),
         }
     }

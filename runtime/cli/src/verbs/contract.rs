@@ -17,7 +17,7 @@ use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
-use lockstep_cli::contract::{BuildOptions, NewError, build, new_contract};
+use lockstep_cli::contract::{BuildError, BuildOptions, NewError, build, new_contract};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
@@ -94,8 +94,7 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
         ContractVerb::Plan { package } => return plan(context, &package).await,
         ContractVerb::Build { path, out, target_dir } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            let built = build(&dir, &BuildOptions { out, target_dir })
-                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
+            let built = build(&dir, &BuildOptions { out, target_dir }).map_err(|error| build_error(&error))?;
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
@@ -132,6 +131,16 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
+fn build_error(error: &BuildError) -> CliError {
+    let code = match error {
+        BuildError::Toolchain(_) => Code::ToolMissing,
+        BuildError::Package(_) => Code::PackageRefused,
+        BuildError::File { .. } => Code::Io,
+        BuildError::Description { .. } | BuildError::Cargo(_) | BuildError::Shape(_) => Code::BuildFailed,
+    };
+    CliError::new(code, error.to_string())
+}
+
 fn new_error(error: &NewError) -> CliError {
     let code = match error {
         NewError::Name(_) => Code::Usage,
@@ -145,11 +154,7 @@ async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<E
     let output = context.output;
     let package = match package {
         Some(file) => read_package(file)?,
-        None => {
-            build(dir, &BuildOptions::default())
-                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?
-                .package
-        }
+        None => build(dir, &BuildOptions::default()).map_err(|error| build_error(&error))?.package,
     };
     let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
     output.document(&report.to_json());

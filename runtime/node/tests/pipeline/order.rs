@@ -204,3 +204,18 @@ async fn the_directory_takes_only_what_fits_it_and_this_moment() {
     let wish = bed.world.call("ann@acme", "make", "one", vec![set("open", json!({}))]);
     bed.submit(&wish).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_for_nothing_that_is_known_is_rejected_and_the_node_goes_on() {
+    let mut bed = Bed::dealing().await;
+    let make = bed.world.make("one");
+    bed.submit(&make).await.unwrap();
+    for (what, expected) in [("other.make", "unknown_contract"), ("deal.none", "unknown_method")] {
+        let wish = bed.world.call("ann@acme", what, "one", vec![]);
+        let decided = bed.submit(&wish).await.unwrap();
+        assert_eq!(bed.ending(&decided).await, expected);
+    }
+    let look = bed.world.call("ann@acme", "look", "one", vec![]);
+    let decided = bed.submit(&look).await.unwrap();
+    assert_eq!(bed.ending(&decided).await, "applied");
+}
