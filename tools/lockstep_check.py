@@ -132,6 +132,7 @@ def open_envelope(stored, kind, what):
     message = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     signatures = {one["keyid"]: base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]}
     check = lambda key: key in signatures and signed_by(key, message, signatures[key])
+    check.count = len(envelope["signatures"])
     return payload, parse(payload, what + ", its payload"), check
 
 
@@ -430,8 +431,8 @@ class Check:
                 keys = [self.key_at(by, seq - 1)]
                 if "admin" not in self.actors[by][-1][2]:
                     raise Wrong(f"{what}: {by} does not speak for a participant")
-            if not keys or not all(signed(key) for key in keys) or event["time"] < time:
-                raise Wrong(f"{what}: it is not signed by {by}, or before its predecessor")
+            if not all(signed(key) for key in keys) or signed.count != len(keys) or event["time"] < time:
+                raise Wrong(f"{what}: it is not signed by {by} alone, or is before its predecessor")
             if event["kind"] == "actor.add":
                 self.key(body["actor"], body["public_key"], seq, body.get("roles", []))
             elif event["kind"] == "actor.rotate":
@@ -474,7 +475,7 @@ class Check:
             found = commitment(opened[name]["salt"], f"lockstep.{name}.v1", self.network, opened[name]["content"])
             expect(leaf[name], found, f"{what}: commitment to the {name} in its leaf")
         judged = opened["judged"]["content"]
-        if not by(self.key_at(signed["actor"], judged["directory"]["seq"])):
+        if by.count != 1 or not by(self.key_at(signed["actor"], judged["directory"]["seq"])):
             raise Wrong(f"{what}: the signature is not that of {signed['actor']}")
         expect((signed["network"], signed["format"], signed["algorithms"]), (self.network, FORMAT, ALGORITHMS), what)
         openings = parse(row["openings"], what + ": openings")

@@ -20,12 +20,41 @@ pub(crate) fn rebuild(tools: &Tools) -> End {
     }
 }
 
-fn rebuild_all() -> Result<Findings, String> {
+/// Puts newly built packages in the place of the committed ones.
+pub(crate) fn bless() -> Result<(), String> {
+    let copy = sources()?;
+    for committed in committed()? {
+        let built = build(&copy, &committed)?;
+        std::fs::copy(&built, &committed).map_err(|error| format!("{}: {error}", committed.display()))?;
+    }
+    Ok(())
+}
+
+/// A fresh copy of the examples and of the SDK that they use.
+fn sources() -> Result<PathBuf, String> {
     let copy = tree::target().join("rebuilt");
     drop(std::fs::remove_dir_all(&copy));
     for folder in ["examples", "contracts-sdk"] {
         copy_tree(&tree::root().join(folder), &copy.join(folder)).map_err(|error| format!("{folder}: {error}"))?;
     }
+    Ok(copy)
+}
+
+/// The folder in the copy of the example that a committed package is of.
+fn folder_of(copy: &Path, committed: &Path) -> Result<PathBuf, String> {
+    let example = committed.parent().and_then(Path::parent).and_then(Path::file_name);
+    Ok(copy.join("examples").join(example.ok_or("a package in no example")?))
+}
+
+/// Builds one in the copy; the file that came out.
+fn build(copy: &Path, committed: &Path) -> Result<PathBuf, String> {
+    let folder = folder_of(copy, committed)?;
+    command(binary()).args(["contract", "build"]).args([folder.as_os_str()]).must()?;
+    Ok(folder.join(committed.file_name().ok_or("a package without a name")?))
+}
+
+fn rebuild_all() -> Result<Findings, String> {
+    let copy = sources()?;
     let mut all = Findings::default();
     let (mut same, mut count) = (0, 0);
     for committed in committed()? {
@@ -56,13 +85,10 @@ pub(crate) fn committed() -> Result<Vec<PathBuf>, String> {
 
 /// One package: what was found, and whether its bytes are the same.
 fn one(copy: &Path, committed: &Path) -> Result<(Findings, bool), String> {
-    let example =
-        committed.parent().and_then(Path::parent).and_then(Path::file_name).ok_or("a package in no example")?;
-    let file = committed.file_name().ok_or("a package without a name")?;
-    let shown = example.to_string_lossy();
-    let here = copy.join("examples").join(example);
-    command(binary()).args(["contract", "build"]).args([here.as_os_str()]).must()?;
-    let (old, new) = (read(committed)?, read(&here.join(file))?);
+    let here = folder_of(copy, committed)?;
+    let shown = here.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let built = build(copy, committed)?;
+    let (old, new) = (read(committed)?, read(&built)?);
     let (old_manifest, new_manifest) = (package::manifest(&old)?, package::manifest(&new)?);
     let mut found = Findings::default();
     let names: Vec<&String> = old_manifest.keys().chain(new_manifest.keys()).collect();
@@ -72,18 +98,14 @@ fn one(copy: &Path, committed: &Path) -> Result<(Findings, bool), String> {
     let mut different: Vec<&str> = names.iter().filter(differs).map(|name| name.as_str()).collect();
     different.dedup();
     if !different.is_empty() {
-        found
-            .problems
-            .push(format!("{shown}: the manifest differs in {}; build and commit it again", different.join(", ")));
+        found.problems.push(format!("{shown}: the manifest differs in {}; cargo xtask bless", different.join(", ")));
     }
     let compilers = (package::toolchain(&old_manifest), package::toolchain(&new_manifest));
     if compilers.0 == compilers.1 && old != new {
-        found
-            .problems
-            .push(format!("{shown}: other bytes than committed, from the same compiler; build and commit it again"));
+        found.problems.push(format!("{shown}: other bytes than committed, from the same compiler; cargo xtask bless"));
     }
     let test = command(binary()).args(["contract", "test"]).args([here.as_os_str()]).args(["--package"]);
-    let test = test.args([here.join(file)]).run()?;
+    let test = test.args([built]).run()?;
     if test.code == 0 {
         found.passed += 1;
     } else {

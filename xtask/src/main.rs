@@ -23,7 +23,8 @@ use std::process::ExitCode;
 
 const USAGE: &str = "cargo xtask test [STEP…] [--list]       everything, or only these steps
 cargo xtask prove NAME [--scale X] [--seed N] [--out DIR]
-cargo xtask prove --list                  the proofs";
+cargo xtask prove --list                  the proofs
+cargo xtask bless                         builds the examples' committed packages anew";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     match verb {
         "test" => steps::run(rest),
         "prove" => prove(rest),
+        "bless" => steps::bless(),
         _ => {
             eprintln!("{USAGE}");
             ExitCode::from(2)

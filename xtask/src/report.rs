@@ -58,19 +58,21 @@ pub(crate) struct Row {
     pub(crate) name: &'static str,
     /// How long it took.
     pub(crate) took: Duration,
+    /// What its processes computed, which a busy machine does not change.
+    pub(crate) computed: Duration,
     /// How it ended.
     pub(crate) end: End,
 }
 
 /// Prints the table, the failures and the last line; whether all is well.
 pub(crate) fn print(rows: &[Row]) -> bool {
-    println!("\n{:<12} {:>8}  {:<8} {:>6} {:>6}  note", "step", "seconds", "", "passed", "failed");
+    println!("\n{:<12} {:>8} {:>8}  {:<8} {:>6} {:>6}  note", "step", "seconds", "cpu", "", "passed", "failed");
     let (mut passed, mut failed) = (0, 0);
     for row in rows {
-        let seconds = row.took.as_secs_f64();
+        let (seconds, cpu) = (row.took.as_secs_f64(), row.computed.as_secs_f64());
         match &row.end {
             End::Skipped(why) => {
-                println!("{:<12} {seconds:>8.1}  {:<8} {:>6} {:>6}  {why}", row.name, "skipped", "", "")
+                println!("{:<12} {seconds:>8.1} {cpu:>8.1}  {:<8} {:>6} {:>6}  {why}", row.name, "skipped", "", "")
             }
             End::Ran(found) => {
                 let well = found.problems.is_empty() && found.failed == 0;
@@ -78,14 +80,14 @@ pub(crate) fn print(rows: &[Row]) -> bool {
                 failed += found.failed + u64::from(!well);
                 let word = if well { "ok" } else { "FAILED" };
                 println!(
-                    "{:<12} {seconds:>8.1}  {word:<8} {:>6} {:>6}  {}",
+                    "{:<12} {seconds:>8.1} {cpu:>8.1}  {word:<8} {:>6} {:>6}  {}",
                     row.name, found.passed, found.failed, found.note
                 );
             }
         }
     }
-    let total: f64 = rows.iter().map(|row| row.took.as_secs_f64()).sum();
-    println!("{:<12} {total:>8.1}", "all");
+    let sum = |of: fn(&Row) -> Duration| rows.iter().map(|row| of(row).as_secs_f64()).sum::<f64>();
+    println!("{:<12} {:>8.1} {:>8.1}", "all", sum(|row| row.took), sum(|row| row.computed));
     for row in rows {
         if let End::Ran(found) = &row.end {
             for problem in &found.problems {

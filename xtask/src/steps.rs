@@ -62,17 +62,40 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     let wanted = |step: &&Step| arguments.is_empty() || arguments.iter().any(|name| name == step.name);
     let mut rows = Vec::new();
     println!("== tools: what this machine must have");
-    let started = Instant::now();
+    let (started, before) = (Instant::now(), shell::computed());
     let tools = Tools::find();
     let missing = if shell::in_ci() { tools.problems() } else { Vec::new() };
     let findings = report::Findings { note: tools.describe(), problems: missing, ..Default::default() };
-    rows.push(Row { name: "tools", took: started.elapsed(), end: End::Ran(findings) });
+    rows.push(Row {
+        name: "tools",
+        took: started.elapsed(),
+        computed: shell::computed().saturating_sub(before),
+        end: End::Ran(findings),
+    });
     tools.put_in_reach();
     for step in STEPS.iter().filter(wanted) {
         println!("\n== {}: {}", step.name, step.about);
-        let started = Instant::now();
+        let (started, before) = (Instant::now(), shell::computed());
         let end = (step.work)(&tools);
-        rows.push(Row { name: step.name, took: started.elapsed(), end });
+        rows.push(Row {
+            name: step.name,
+            took: started.elapsed(),
+            computed: shell::computed().saturating_sub(before),
+            end,
+        });
     }
     if report::print(&rows) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Builds the committed packages of the examples anew, after a change of their sources, the SDK or the compiler.
+pub(crate) fn bless() -> ExitCode {
+    let tools = Tools::find();
+    tools.put_in_reach();
+    match tools.wasm.as_ref().map_err(Clone::clone).and_then(|_| rust::release()).and_then(|_| examples::bless()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

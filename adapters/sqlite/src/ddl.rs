@@ -213,7 +213,7 @@ fn column(column: &Column) -> String {
     let name = quoted(&column.name);
     let required = if column.nullable { "" } else { " NOT NULL" };
     let check = match column.kind {
-        Kind::Json => format!(" CHECK (json_valid({name}))"),
+        Kind::Json => format!(" CHECK ({name} IS NULL OR json_valid({name}))"),
         Kind::Boolean | Kind::Projected(ColumnType::Boolean) => format!(" CHECK ({name} IN (0, 1))"),
         _ => String::new(),
     };

@@ -31,8 +31,20 @@ fn options() -> BuildOptions {
     BuildOptions { out: None, target_dir }
 }
 
+/// Whether `cargo xtask test` found nothing that compiles to WebAssembly; where nobody watches, that is its failure.
+fn wasm_is_missing() -> bool {
+    let missing = std::env::var("LOCKSTEP_MISSING").is_ok_and(|missing| missing.split(',').any(|tool| tool == "wasm"));
+    if missing {
+        eprintln!("skipped: nothing here compiles to WebAssembly");
+    }
+    missing
+}
+
 #[test]
 fn a_new_contract_builds_to_the_same_bytes_in_another_folder() {
+    if wasm_is_missing() {
+        return;
+    }
     let folder = Folder::new("new");
     let first = new_contract("parcel", &folder.0).unwrap();
     let built = build(&first, &options()).unwrap();
@@ -49,6 +61,9 @@ fn a_new_contract_builds_to_the_same_bytes_in_another_folder() {
 
 #[test]
 fn what_the_compiler_refuses_is_shown_in_its_own_words() {
+    if wasm_is_missing() {
+        return;
+    }
     let folder = Folder::new("refused");
     let contract = new_contract("parcel", &folder.0).unwrap();
     fs::write(contract.join("src/lib.rs"), "fn ship() -> u8 { \"no number\" }\n").unwrap();

@@ -2,7 +2,7 @@
 
 mod documents;
 
-use documents::blocks::Document;
+use documents::blocks::{Document, mask};
 use documents::scratch;
 
 fn execute(name: &str) {
@@ -14,6 +14,28 @@ fn execute(name: &str) {
 #[test]
 fn readme() {
     execute("README.md");
+}
+
+/// The block between the marks is what `lockstep demo` prints.
+#[test]
+fn the_readme_shows_the_demo() {
+    const MARKS: [&str; 2] = ["<!-- demo-output:begin -->\n```text\n", "```\n<!-- demo-output:end -->"];
+    let (path, scratch) = (documents::repository().join("README.md"), scratch("readme-demo"));
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let (before, rest) = text.split_once(MARKS[0]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[0]));
+    let (shown, after) = rest.split_once(MARKS[1]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[1]));
+    let printed = documents::run(&scratch, &["demo"], &[0]);
+    let printed = printed.replace(env!("CARGO_BIN_EXE_lockstep"), "target/release/lockstep");
+    let printed = printed.trim_start_matches('\n');
+    if mask(shown) == mask(printed) {
+        return;
+    }
+    assert!(
+        std::env::var_os("LOCKSTEP_BLESS").is_some(),
+        "README.md shows\n{shown}and the demo prints\n{printed}(LOCKSTEP_BLESS=1 writes it)"
+    );
+    let blessed = format!("{before}{}{printed}{}{after}", MARKS[0], MARKS[1]);
+    std::fs::write(&path, blessed).unwrap_or_else(|error| panic!("README.md: {error}"));
 }
 
 #[test]
@@ -35,6 +57,30 @@ fn manual() {
 fn the_specification_shows_real_bytes() {
     for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages"] {
         execute(&format!("docs/spec/{name}.md"));
+    }
+}
+
+/// The code map names every module of core and node, and no other.
+#[test]
+fn the_code_map_is_whole() {
+    let repository = documents::repository();
+    let text =
+        |file: &str| std::fs::read_to_string(repository.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let map = text("ARCHITECTURE.md");
+    for library in ["runtime/core/src/lib.rs", "runtime/node/src/lib.rs"] {
+        for line in text(library).lines() {
+            let module = line.trim_start_matches("pub ").strip_prefix("mod ").and_then(|rest| rest.strip_suffix(';'));
+            if let Some(module) = module {
+                assert!(map.contains(&format!("`{module}`")), "ARCHITECTURE.md does not name {module} of {library}");
+            }
+        }
+    }
+    let section = map.split("## Where to change what").nth(1).unwrap_or_default();
+    let path =
+        regex_lite::Regex::new(r"`((core|vm|node|cli)/src/[a-z_/]+(\.rs)?)`").unwrap_or_else(|error| panic!("{error}"));
+    for found in path.captures_iter(section) {
+        let file = format!("runtime/{}", &found[1]);
+        assert!(repository.join(&file).exists(), "ARCHITECTURE.md names {file}, which is not there");
     }
 }
 

@@ -90,6 +90,40 @@ fn a_clean_database_passes_without_a_line_of_ours() {
 }
 
 #[test]
+fn the_demo_passes_and_its_tampered_copy_does_not() {
+    if python().is_none() {
+        return;
+    }
+    let scratch = documents::scratch("python-demo");
+    documents::run(&scratch, &["demo", "--dir", "demo", "--quiet"], &[0]);
+    let made = Made { dir: scratch.join("demo"), script: repository().join("tools/lockstep_check.py") };
+    let check = |database: &str, spec: &str, record: &str| {
+        let mut python = python().expect("python was there a moment ago");
+        let output = python
+            .arg(&made.script)
+            .args([database, spec, record, "--checkpoint", "checkpoint"])
+            .current_dir(&made.dir)
+            .output();
+        let output = output.expect("python runs");
+        (output.status.code(), both(&output))
+    };
+    for (spec, record) in [
+        ("house_sale", "acme:sale-1"),
+        ("house_sale", "acme:sale-2"),
+        ("request_for_quote", "acme:rfq-AAPL"),
+        ("cash", "acme:cash-eur"),
+        ("bond", "acme:bond-de1"),
+    ] {
+        for database in ["lockstep.db", "rogue.db"] {
+            let (status, said) = check(database, spec, record);
+            assert_eq!(status, Some(0), "{database}: {said}");
+        }
+    }
+    let (status, said) = check("tampered.db", "house_sale", "acme:sale-1");
+    assert!(status == Some(1) && said.contains("WRONG  house_sale.negotiation of acme:sale-1"), "{said}");
+}
+
+#[test]
 fn a_tampered_copy_fails_at_the_layer_that_was_touched() {
     let Some(made) = made("python-tampered") else { return };
     let last = "(SELECT event_id FROM lockstep_event WHERE record_id = 'acme:sale-1' ORDER BY seq DESC LIMIT 1)";

@@ -137,7 +137,6 @@ codes! {
     PackageRefused "package_refused" Error "The package cannot be used" "Its manifest, a spec or its code is not acceptable." "What the message says.";
     BuildFailed "build_failed" Error "The contract does not build" "The compiler's output says where." "Mend it and build again.";
     ToolMissing "tool_missing" Error "A tool is missing" "Building contracts needs a Rust toolchain that can make WebAssembly." "Run the command that the message names.";
-    ScenarioFailed "scenario_failed" Error "A scenario did not go as written" "The contract behaves differently than the scenario expects." "The diff says where; the database is kept.";
     QueryRefused "query_refused" Error "The query was refused" "It is not valid SQL, or not read-only." "`sql` only reads; to change a record, submit an intent.";
     DatabaseUnavailable "database_unavailable" Error "The database does not answer" "It is missing, locked, full or not reachable." "Mend that and repeat; nothing was lost.";
     DatabaseShape "database_shape" Error "The database is not a Lockstep database, or a damaged one" "A managed table is missing or differs." "`lockstep verify` says more.";

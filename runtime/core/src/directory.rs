@@ -249,7 +249,7 @@ impl Directory {
             for table in std::iter::once(&entry.table).chain(&entry.versions) {
                 match tables.get_mut(&table.name) {
                     None => drop(tables.insert(table.name.clone(), (**table).clone())),
-                    Some(known) => widen(known, table),
+                    Some(known) => known.widen(table),
                 }
             }
         }
@@ -260,26 +260,11 @@ impl Directory {
         Arc::new(SpecEntry {
             name: name.clone(),
             contract: manifest.name.clone(),
-            version: manifest.version.clone(),
+            version: manifest.version,
             table: Arc::new(record_table(name.as_str(), spec)),
             versions: version_table(name.as_str(), spec).map(Arc::new),
             spec: spec.clone(),
             seq,
         })
     }
-}
-
-/// Adds to a table what a later version of its spec brings; what it has stays.
-fn widen(known: &mut Table, later: &Table) {
-    for column in &later.columns {
-        if known.position(&column.name).is_none() {
-            known.columns.push(crate::tables::Column { nullable: true, ..column.clone() });
-        }
-    }
-    for index in &later.indexes {
-        if !known.indexes.contains(index) {
-            known.indexes.push(index.clone());
-        }
-    }
-    known.comment.clone_from(&later.comment);
 }

@@ -250,7 +250,7 @@ fn call(
             format!("{contract}.{name} takes {} records, the intent has {}", method.records.len(), before.len());
         return Err(no(Code::WrongRecords, message));
     }
-    let on = OnContract { name: contract.clone(), version: manifest.version.clone() };
+    let on = OnContract { name: contract.clone(), version: manifest.version };
     let mut drafts = Vec::new();
     for ((target, state), usage) in job.intent.targets().iter().zip(before).zip(&method.records) {
         let entry = match job.directory.spec_of(manifest, &usage.spec) {
@@ -337,7 +337,7 @@ fn foreign_spec(
 fn foreign_on(state: &Before, entry: &SpecEntry) -> OnContract {
     match state {
         Some(state) => state.on.clone(),
-        None => OnContract { name: entry.contract.clone(), version: entry.version.clone() },
+        None => OnContract { name: entry.contract.clone(), version: entry.version },
     }
 }
 
@@ -363,7 +363,7 @@ fn change(
             format!("spec {spec} takes no raw changes; call a method of contract {owner}"),
         ));
     }
-    let on = OnContract { name: owner.clone(), version: manifest.version.clone() };
+    let on = OnContract { name: owner.clone(), version: manifest.version };
     let mut drafts = Vec::new();
     for (index, (target, state)) in job.intent.targets().iter().zip(before).enumerate() {
         let usage = draft::raw_use(spec, index, changes);

@@ -15,6 +15,7 @@ pub mod time;
 pub mod crypto;
 pub mod log;
 
+pub mod compatibility;
 pub mod package;
 pub mod parties;
 pub mod projection;

@@ -60,12 +60,15 @@ pub fn origin(network: &Digest, log: &str) -> String {
     format!("lockstep/{network}/{log}")
 }
 
+/// A table's name; with the spec's digest where its columns are those of a spec's version.
+type TableKey = (String, Option<Digest>);
+
 /// A batch being put together.
 pub struct Projection {
     before: Ledger,
     ledger: Ledger,
     own: BTreeMap<String, Arc<Table>>,
-    writes: BTreeMap<(String, Option<Digest>), (Arc<Table>, Vec<Write>)>,
+    writes: BTreeMap<TableKey, (Arc<Table>, Vec<Write>)>,
     records: BTreeMap<RecordId, Touched>,
 }
 

@@ -218,12 +218,9 @@ pub fn replay(
 /// The contract version that a record is on after an event under this package.
 pub(crate) fn on_after(entry: &SpecEntry, manifest: &Manifest, before: Option<&RecordState>) -> OnContract {
     if entry.contract == manifest.name {
-        return OnContract { name: manifest.name.clone(), version: manifest.version.clone() };
+        return OnContract { name: manifest.name.clone(), version: manifest.version };
     }
-    before.map_or_else(
-        || OnContract { name: entry.contract.clone(), version: entry.version.clone() },
-        |state| state.on.clone(),
-    )
+    before.map_or_else(|| OnContract { name: entry.contract.clone(), version: entry.version }, |state| state.on.clone())
 }
 
 fn commit_content(header: &Header, section: &str, salt: &Salt, canonical: &str) -> Digest {

@@ -135,6 +135,21 @@ impl Table {
         self.columns.iter().position(|known| known.name == column)
     }
 
+    /// Takes over what a later version of a spec brings; what is there stays. New columns may be NULL.
+    pub fn widen(&mut self, later: &Table) {
+        for column in &later.columns {
+            if self.position(&column.name).is_none() {
+                self.columns.push(Column { nullable: true, ..column.clone() });
+            }
+        }
+        for index in &later.indexes {
+            if !self.indexes.contains(index) {
+                self.indexes.push(index.clone());
+            }
+        }
+        self.comment.clone_from(&later.comment);
+    }
+
     /// The positions of the key's columns.
     #[must_use]
     pub fn key_positions(&self) -> Vec<usize> {

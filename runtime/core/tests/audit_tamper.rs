@@ -367,7 +367,8 @@ fn a_finding_says_who_signed_the_true_value() {
     let report = audited(&tampered, Known::default());
     let [finding] = report.findings.as_slice() else { panic!("{}", show(&report.findings)) };
     assert!(
-        finding.message.contains("they first differ at /price; the true value was signed by ")
+        finding.message.contains(" at /price, evidence says ")
+            && finding.message.contains("; the true value was signed by ")
             && finding.message.contains(" (seq "),
         "{}",
         finding.message

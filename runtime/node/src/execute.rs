@@ -67,10 +67,14 @@ pub(crate) fn execute_batch(setting: &Setting, tasks: &[Task], states: States) -
             })
             .collect();
         for one in running {
-            // A panic loses its share of the batch, and nothing else: those tasks have no answer.
-            if let Ok((found, own)) = one.join() {
-                answers.extend(found);
-                rest.extend(own);
+            // What an intent can make panic is caught where it is executed; a share that is lost all the same must not
+            // leave states behind that are older than what the committer is given.
+            match one.join() {
+                Ok((found, own)) => {
+                    answers.extend(found);
+                    rest.extend(own);
+                }
+                Err(panic) => std::panic::resume_unwind(panic),
             }
         }
     });
@@ -117,7 +121,9 @@ fn run_group(
     let mut answers = BTreeMap::new();
     for index in indexes {
         let Some(task) = tasks.get(*index) else { continue };
-        let sealed = run_one(setting, task, &states);
+        // A panic loses its own intent, which has no outcome then, and nothing else: states change only below.
+        let run = std::panic::AssertUnwindSafe(|| run_one(setting, task, &states));
+        let sealed = std::panic::catch_unwind(run).unwrap_or_else(|_| Err(lost()));
         if let Ok((_, events)) = &sealed {
             for event in events {
                 states.insert(event.header.record.clone(), Some(event.after.clone()));

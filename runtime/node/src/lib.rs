@@ -4,7 +4,7 @@
 //! database, the relay from the outbox to brokers. It decides nothing that core can decide, and it knows no
 //! adapter, no file format of a directory and no terminal: whoever embeds it hands those in.
 //!
-//! A submission's way through the modules, in this order: [`submit`], `verify`, `load`, `execute`, `commit`,
+//! A submission's way through the modules, in this order: `submit`, `verify`, `load`, `execute`, `commit`,
 //! `relay`; every word means the same as in `lockstep_core`.
 
 mod commit;

@@ -138,6 +138,13 @@ pub(crate) async fn root_at(database: &dyn Database, log: &str, size: u64) -> Re
     Ok(row.and_then(|row| cell(table, row, "root")?.as_str().and_then(|root| Digest::parse(root).ok())))
 }
 
+/// Whether the intent has an outcome.
+pub(crate) async fn is_decided(database: &dyn Database, intent: &Digest) -> Result<bool, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::INTENT) else { return Ok(false) };
+    Ok(!database.select(table, "intent_id", &[Cell::Text(intent.to_string())]).await?.is_empty())
+}
+
 /// What the nonces of a batch were used for before: (actor, nonce) to intent.
 pub(crate) async fn used_nonces(
     database: &dyn Database,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -188,6 +189,7 @@ impl Packages for PackageStore {
 pub struct Node {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
+    orders: Arc<AtomicU64>,
     done: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
@@ -244,6 +246,7 @@ impl Node {
     /// As for [`Node::open`].
     pub async fn open_with(parts: Parts, config: NodeConfig, secrets: Secrets) -> Result<Node, NodeError> {
         let loaded = load::start(parts.database.as_ref()).await?;
+        check_key(&parts, &loaded)?;
         check_checkpoint(&parts, &loaded).await?;
         parts.database.prepare(&all_tables(&loaded.directory)).await?;
         let shared = Arc::new(Shared {
@@ -262,7 +265,12 @@ impl Node {
         }
         let (queue, jobs) = mpsc::channel(shared.config.queue);
         let running = tokio::spawn(pipeline::run(shared.clone(), loaded.ledger, jobs));
-        Ok(Node { shared, queue, done: Arc::new(tokio::sync::Mutex::new(Some(running))) })
+        Ok(Node {
+            shared,
+            queue,
+            orders: Arc::new(AtomicU64::new(0)),
+            done: Arc::new(tokio::sync::Mutex::new(Some(running))),
+        })
     }
 
     /// The node's name.
@@ -301,10 +309,20 @@ impl Node {
         self.shared.parts.clock.now()
     }
 
+    /// How many intents wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// The node's bounds.
     #[must_use]
     pub fn config(&self) -> &NodeConfig {
         &self.shared.config
+    }
+
+    pub(crate) fn next_order(&self) -> u64 {
+        self.orders.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn queue_sender(&self) -> &mpsc::Sender<Job> {
@@ -323,6 +341,18 @@ impl Node {
             drop(running.await);
         }
     }
+}
+
+/// Another node's key would sign heads that nobody could verify.
+fn check_key(parts: &Parts, loaded: &load::Start) -> Result<(), NodeError> {
+    let agreed = loaded.directory.nodes().get(loaded.node.as_str());
+    if agreed.is_none_or(|node| node.key != parts.signer.public_key()) {
+        return Err(NodeError::Foreign(format!(
+            "its key is not the one that the directory has for node {}",
+            loaded.node
+        )));
+    }
+    Ok(())
 }
 
 /// Holds the database against the checkpoint beside the key.

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
@@ -18,7 +19,7 @@ use lockstep_core::intent::{Refusal, VerifiedIntent};
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection};
 use lockstep_core::record::States;
-use lockstep_core::tables::{Table, name};
+use lockstep_core::tables::{Role, Table, name};
 use tokio::sync::mpsc;
 
 use crate::commit::{Feedback, Prepared, run as run_committer};
@@ -26,6 +27,10 @@ use crate::execute::{Setting, Task, execute_batch};
 use crate::load;
 use crate::open::{NodeError, Shared};
 use crate::submit::{Decided, Job, SubmitError, Work};
+
+/// How far ahead of this node's clock an event of the directory may be: a log's time never goes back, so that one from
+/// the far future would have every later intent expire.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// What batches are built on; dropped as a whole when one fails.
 struct Built {
@@ -63,14 +68,20 @@ pub(crate) async fn run(shared: Arc<Shared>, ledger: Ledger, jobs: mpsc::Receive
     }
 }
 
+/// The tables that records stand in as they are, not those of their versions.
+fn states_tables(directory: &Directory) -> BTreeMap<String, Table> {
+    let tables = directory.record_tables().into_iter().filter(|table| table.role == Role::Records);
+    tables.map(|table| (table.name.clone(), table)).collect()
+}
+
 impl Built {
     fn new(generation: u64, ledger: Ledger, directory: Arc<Directory>) -> Self {
-        let tables = directory.record_tables().into_iter().map(|table| (table.name.clone(), table)).collect();
+        let tables = states_tables(&directory);
         Built { generation, ledger, directory, tables, states: States::new(), in_flight: BTreeMap::new() }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
-        self.tables = directory.record_tables().into_iter().map(|table| (table.name.clone(), table)).collect();
+        self.tables = states_tables(&directory);
         self.directory = directory;
     }
 }
@@ -80,15 +91,24 @@ impl Pipeline {
         loop {
             let Ok(room) = to_committer.reserve().await else { return };
             while let Ok(feedback) = self.feedback.try_recv() {
-                if self.take_feedback(feedback).await.is_err() {
+                if self.take(feedback).await.is_none() {
                     return;
                 }
             }
             let Some(jobs) = self.next_jobs().await else { return };
             match self.prepare(jobs).await {
                 Ok(Some(prepared)) => {
+                    let changes_directory = prepared.directory.is_some();
                     self.unanswered += 1;
                     room.send(prepared);
+                    // The tables that an event of the directory brings are made after its commit: nothing can be
+                    // loaded from them, or built on it, before.
+                    while changes_directory && self.unanswered > 0 {
+                        let Some(feedback) = self.feedback.recv().await else { return };
+                        if self.take(feedback).await.is_none() {
+                            return;
+                        }
+                    }
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -107,18 +127,25 @@ impl Pipeline {
             }
             tokio::select! {
                 biased;
-                Some(feedback) = self.feedback.recv(), if self.unanswered > 0 => self.take_feedback(feedback).await.ok()?,
+                // No more feedback: the committer has ended before its time.
+                feedback = self.feedback.recv(), if self.unanswered > 0 => self.take(feedback?).await?,
                 () = self.shared.closing.notified() => self.jobs.close(),
                 job = self.jobs.recv() => match job {
                     Some(job) => return Some(self.drain(job)),
                     None if self.unanswered == 0 => return None,
                     None => {
                         let feedback = self.feedback.recv().await?;
-                        self.take_feedback(feedback).await.ok()?;
+                        self.take(feedback).await?;
                     }
                 },
             }
         }
+    }
+
+    /// Takes feedback; `None` where the node has to stop for what it says.
+    async fn take(&mut self, feedback: Feedback) -> Option<()> {
+        let taken = self.take_feedback(feedback).await;
+        taken.map_err(|error| self.shared.stop(error.to_string())).ok()
     }
 
     /// Whatever waits, up to a batch; an event of the directory stands alone.
@@ -133,8 +160,8 @@ impl Pipeline {
             }
         }
         if jobs.len() > 1 && matches!(jobs.last(), Some(Job { work: Work::Directory { .. }, .. })) {
-            let alone = jobs.pop();
-            self.returned.push_back(alone.into_iter().collect());
+            let alone = jobs.pop().into_iter().collect();
+            self.put_back(alone);
         }
         jobs
     }
@@ -153,15 +180,20 @@ impl Pipeline {
                     let loaded = load::start(self.shared.parts.database.as_ref()).await?;
                     self.built = Built::new(generation, loaded.ledger, Arc::new(loaded.directory));
                 }
-                // What was built on a failed batch comes back after it, and waits behind it.
-                let at = self.returned.len();
-                self.returned.extend(if split { halves(jobs) } else { vec![jobs] });
-                if split {
-                    self.returned.rotate_left(at);
+                for group in if split { halves(jobs) } else { vec![jobs] } {
+                    self.put_back(group);
                 }
             }
         }
         Ok(())
+    }
+
+    /// A group that is to be tried again, before what came after it.
+    fn put_back(&mut self, group: Vec<Job>) {
+        let Some(order) = group.first().map(|job| job.order) else { return };
+        let later = |other: &Vec<Job>| other.first().is_some_and(|job| job.order > order);
+        let at = self.returned.iter().position(later).unwrap_or(self.returned.len());
+        self.returned.insert(at, group);
     }
 
     /// Keeps memory bounded: states that no batch in flight builds on can be loaded again.
@@ -277,7 +309,7 @@ impl Pipeline {
             }
         }
         if !deferred.is_empty() {
-            self.returned.push_back(deferred);
+            self.put_back(deferred);
             if admitted.is_empty()
                 && let Some(feedback) = self.feedback.recv().await
             {
@@ -328,6 +360,11 @@ impl Pipeline {
         };
         if job.refused_by_database {
             return refuse(job, Code::DatabaseRefused, "the database refuses a row of the directory".to_owned());
+        }
+        let now = self.shared.parts.clock.now();
+        if event.time > now.plus(CLOCK_TOLERANCE) {
+            let what = format!("its time {} is ahead of this node's clock, which shows {now}", event.time);
+            return refuse(job, Code::DirectoryRefused, what);
         }
         let mut directory = Directory::clone(&self.built.directory);
         if let Err(error) = directory.apply(event) {
@@ -389,6 +426,11 @@ fn answer_all(job: Job, answer: &Result<Decided, SubmitError>) {
 /// A batch that the database refuses for good is tried in halves, down to the intent that it refuses.
 fn halves(mut jobs: Vec<Job>) -> Vec<Vec<Job>> {
     match jobs.as_mut_slice() {
+        // Not even the row that says so is taken: then there is nothing left to try.
+        [only] if only.refused_by_database => {
+            jobs.into_iter().for_each(|job| answer_all(job, &Err(SubmitError::Unrecorded)));
+            Vec::new()
+        }
         [only] => {
             only.refused_by_database = true;
             vec![jobs]

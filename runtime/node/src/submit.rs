@@ -10,6 +10,7 @@ use lockstep_core::intent::{Door, Refusal, VerifiedIntent, verify};
 use lockstep_core::json::Limits;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::load;
 use crate::open::Node;
 
 /// How an intent ended, in short; [`crate::outcome`] reads the whole of it from the database.
@@ -33,6 +34,9 @@ pub enum SubmitError {
     /// Nobody knows yet: it may still be applied. The same may be sent again.
     #[error("no outcome within {0:?}")]
     TimedOut(Duration),
+    /// The database takes no row that says how this intent ended; it has no outcome.
+    #[error("the database refuses every row about this intent; its operator sees why")]
+    Unrecorded,
     /// The node has stopped.
     #[error("the node has stopped: {0}")]
     Stopped(String),
@@ -46,9 +50,15 @@ impl SubmitError {
             SubmitError::Refused(refusal) => refusal.code,
             SubmitError::Overloaded => Code::Overloaded,
             SubmitError::TimedOut(_) => Code::OutcomeUnknown,
-            SubmitError::Stopped(_) => Code::DatabaseUnavailable,
+            SubmitError::Unrecorded | SubmitError::Stopped(_) => Code::DatabaseUnavailable,
         }
     }
+}
+
+/// What became of one of many.
+enum Waiting {
+    Queued(oneshot::Receiver<Result<Decided, SubmitError>>),
+    Known(Decided),
 }
 
 pub(crate) type Waiter = oneshot::Sender<Result<Decided, SubmitError>>;
@@ -56,6 +66,8 @@ pub(crate) type Waiter = oneshot::Sender<Result<Decided, SubmitError>>;
 /// What waits for its turn.
 pub(crate) struct Job {
     pub(crate) work: Work,
+    /// Its place among all that this node was given; what comes back keeps it.
+    pub(crate) order: u64,
     /// Who waits for the outcome; several, where the same intent came again meanwhile.
     pub(crate) waiters: Vec<Waiter>,
     /// Set where the database refused it for good.
@@ -81,11 +93,27 @@ impl Node {
     /// # Errors
     /// [`SubmitError`]. After `TimedOut` the intent may still be applied; sending the same again is safe.
     pub async fn submit(&self, bytes: Vec<u8>, timeout: Duration) -> Result<Decided, SubmitError> {
-        let waiting = self.enqueue(bytes).await?;
+        let node = self.clone();
+        let verified = tokio::task::spawn_blocking(move || node.verify(&bytes)).await;
+        let work = match verified.map_err(|error| SubmitError::Stopped(error.to_string()))? {
+            Ok(work) => work,
+            Err(refusal) => return self.known(refusal).await,
+        };
+        let waiting = self.queue(work).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Err(_)) => Err(self.stopped().await),
             Ok(Ok(result)) => result,
+        }
+    }
+
+    /// What comes again too late still gets its first outcome: whoever repeats it does so because it does not know.
+    async fn known(&self, refusal: Refusal) -> Result<Decided, SubmitError> {
+        let Some(intent) = refusal.expired else { return Err(refusal.into()) };
+        match load::is_decided(self.database(), &intent).await {
+            Ok(true) => Ok(Decided { intent, repeated: true }),
+            Ok(false) => Err(refusal.into()),
+            Err(_) => Err(SubmitError::TimedOut(Duration::ZERO)),
         }
     }
 
@@ -95,8 +123,8 @@ impl Node {
         let mut waiting = Vec::with_capacity(verified.len());
         for one in verified {
             waiting.push(match one {
-                Ok(work) => self.queue(work).await,
-                Err(refusal) => Err(SubmitError::Refused(refusal)),
+                Ok(work) => self.queue(work).await.map(Waiting::Queued),
+                Err(refusal) => self.known(refusal).await.map(Waiting::Known),
             });
         }
         let deadline = tokio::time::Instant::now() + timeout;
@@ -104,9 +132,10 @@ impl Node {
         for one in waiting {
             answers.push(match one {
                 Err(error) => Err(error),
-                Ok(waiting) => match tokio::time::timeout_at(deadline, waiting).await {
+                Ok(Waiting::Known(decided)) => Ok(decided),
+                Ok(Waiting::Queued(waiting)) => match tokio::time::timeout_at(deadline, waiting).await {
                     Err(_) => Err(SubmitError::TimedOut(timeout)),
-                    Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+                    Ok(Err(_)) => Err(self.stopped().await),
                     Ok(Ok(result)) => result,
                 },
             });
@@ -152,11 +181,10 @@ impl Node {
         Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
     }
 
-    async fn enqueue(&self, bytes: Vec<u8>) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
-        let node = self.clone();
-        let verified = tokio::task::spawn_blocking(move || node.verify(&bytes)).await;
-        let work = verified.map_err(|error| SubmitError::Stopped(error.to_string()))??;
-        self.queue(work).await
+    /// Why there will be no answer: known when the pipeline has ended.
+    async fn stopped(&self) -> SubmitError {
+        self.queue_sender().closed().await;
+        SubmitError::Stopped(self.stop_reason())
     }
 
     pub(crate) async fn queue(
@@ -164,11 +192,11 @@ impl Node {
         work: Work,
     ) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
         let (waiter, waiting) = oneshot::channel();
-        let job = Job { work, waiters: vec![waiter], refused_by_database: false };
+        let job = Job { work, order: self.next_order(), waiters: vec![waiter], refused_by_database: false };
         match self.queue_sender().send_timeout(job, self.config().queue_patience).await {
             Ok(()) => Ok(waiting),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SubmitError::Overloaded),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(self.stopped().await),
         }
     }
 
@@ -185,7 +213,7 @@ impl Node {
         let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Err(_)) => Err(self.stopped().await),
             Ok(Ok(result)) => result.map(|_| ()),
         }
     }

@@ -188,25 +188,3 @@ fn a_cache_that_others_may_write_is_refused() {
     assert!(refused.unwrap_err().to_string().contains("others may write"));
     std::fs::remove_dir_all(dir).unwrap();
 }
-
-/// Run with `cargo test --release -p lockstep-vm --test guest -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn microseconds_per_call() {
-    let (engine, guest) = (engine(), guest());
-    let started = std::time::Instant::now();
-    engine.check(&guest).unwrap();
-    println!("compile: {} ms", started.elapsed().as_millis());
-    let call = |method: &str, host: &mut Recorder| {
-        let _ = engine.call(&guest, method, r#"{"price":"340000.00"}"#, host, &Limits::default());
-    };
-    for (what, method) in [("parse, read, write, notify", "offer"), ("nothing but a fresh instance", "nothing")] {
-        let mut best = f64::MAX;
-        for _ in 0..20 {
-            let started = std::time::Instant::now();
-            (0..500).for_each(|_| call(method, &mut Recorder::default()));
-            best = best.min(started.elapsed().as_secs_f64() * 2_000.0);
-        }
-        println!("{what}: {best:.1} us");
-    }
-}

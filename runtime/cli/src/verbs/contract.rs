@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use lockstep_core::codes::Code;
+use lockstep_core::compatibility::{Class, compare};
 use lockstep_core::directory::{Body, Directory};
 use lockstep_core::json::{Json, json};
 use lockstep_core::package::Package;
-use lockstep_node::Node;
+use lockstep_core::tables::{Cell, record_table, version_table};
+use lockstep_node::{Node, all_tables};
 
 use crate::context::{Context, engine};
 use crate::error::{CliError, Exit, file_error};
@@ -15,11 +17,36 @@ use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{run_scenarios, scenarios_of};
 use crate::verbs::directory::change;
-use lockstep_cli::contract::{BuildOptions, build};
+use lockstep_cli::contract::{BuildError, BuildOptions, NewError, build, new_contract};
 
 /// Verbs of `contract`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ContractVerb {
+    /// Make a contract's directory: a small real contract to start from, with its SDK
+    #[command(
+        after_help = "Example:\n  lockstep contract new delivery_note && cd delivery_note && lockstep contract test"
+    )]
+    New {
+        /// The contract's name: a-z, 0-9 and _
+        name: String,
+        /// The language
+        #[arg(long, default_value = "rust", value_parser = ["rust"])]
+        language: String,
+    },
+    /// Show what is in a package: a file, or NAME or NAME@VERSION of what was proposed
+    #[command(
+        after_help = "Examples:\n  lockstep contract show house_sale-1.0.0.lockstep\n  lockstep contract show house_sale"
+    )]
+    Show {
+        /// FILE, NAME or NAME@VERSION
+        package: String,
+    },
+    /// What deploying a package would do: tables, records, and whether its version number promises enough
+    #[command(after_help = "Example:\n  lockstep contract plan house_sale-1.1.0.lockstep")]
+    Plan {
+        /// The package file
+        package: PathBuf,
+    },
     /// Build a contract's directory into a package
     #[command(after_help = "Example:\n  lockstep contract build examples/house-sale --out house_sale.lockstep")]
     Build {
@@ -55,10 +82,19 @@ pub(crate) enum ContractVerb {
 pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, CliError> {
     let output = context.output;
     match verb {
+        // Rust is the only language so far; clap refuses others.
+        ContractVerb::New { name, language } => {
+            let dir = new_contract(&name, std::path::Path::new(".")).map_err(|error| new_error(&error))?;
+            let shown = dir.strip_prefix(".").unwrap_or(&dir).display().to_string();
+            output.document(&json!({"name": name.as_str(), "language": language.as_str(), "dir": shown.as_str()}));
+            output.line(format!("made {shown}; it works as it is"));
+            output.note(format!("next: cd {shown} && lockstep contract test"));
+        }
+        ContractVerb::Show { package } => return show(context, &package).await,
+        ContractVerb::Plan { package } => return plan(context, &package).await,
         ContractVerb::Build { path, out, target_dir } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            let built = build(&dir, &BuildOptions { out, target_dir })
-                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?;
+            let built = build(&dir, &BuildOptions { out, target_dir }).map_err(|error| build_error(&error))?;
             output.document(&built.to_json());
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
@@ -95,15 +131,30 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
     Ok(Exit::Done)
 }
 
+fn build_error(error: &BuildError) -> CliError {
+    let code = match error {
+        BuildError::Toolchain(_) => Code::ToolMissing,
+        BuildError::Package(_) => Code::PackageRefused,
+        BuildError::File { .. } => Code::Io,
+        BuildError::Description { .. } | BuildError::Cargo(_) | BuildError::Shape(_) => Code::BuildFailed,
+    };
+    CliError::new(code, error.to_string())
+}
+
+fn new_error(error: &NewError) -> CliError {
+    let code = match error {
+        NewError::Name(_) => Code::Usage,
+        NewError::Exists(_) => Code::DirectoryExists,
+        NewError::File { .. } => Code::Io,
+    };
+    CliError::new(code, error.to_string())
+}
+
 async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
     let output = context.output;
     let package = match package {
         Some(file) => read_package(file)?,
-        None => {
-            build(dir, &BuildOptions::default())
-                .map_err(|error| CliError::new(Code::BuildFailed, error.to_string()))?
-                .package
-        }
+        None => build(dir, &BuildOptions::default()).map_err(|error| build_error(&error))?.package,
     };
     let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
     output.document(&report.to_json());
@@ -116,6 +167,117 @@ async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<E
     }
     output.line(format!("{} passed, {} failed", report.passed, report.failed));
     Ok(if report.failed == 0 { Exit::Done } else { Exit::Found })
+}
+
+async fn show(context: &Context, wanted: &str) -> Result<Exit, CliError> {
+    let package =
+        if Path::new(wanted).is_file() { read_package(Path::new(wanted))? } else { deployed(context, wanted).await? };
+    let output = context.output;
+    output.document(&package.describe());
+    let manifest = &package.manifest;
+    output.line(format!("{}@{}  {}", manifest.name, manifest.version, package.digest()));
+    for (name, method) in &manifest.methods {
+        let uses = method.records.iter().map(|usage| {
+            format!(
+                "{}: reads {}; writes {}; notifies {}",
+                usage.spec,
+                usage.reads.join(" "),
+                usage.writes.join(" "),
+                usage.notifies.join(" ")
+            )
+        });
+        output.line(format!("  {name}  {}", uses.collect::<Vec<_>>().join(" | ")));
+    }
+    for (name, spec) in &manifest.specs {
+        output.line(format!("  spec {name}  {}", spec.sections.keys().cloned().collect::<Vec<_>>().join(" ")));
+    }
+    Ok(Exit::Done)
+}
+
+/// A package that was proposed to this node's network.
+async fn deployed(context: &Context, wanted: &str) -> Result<Package, CliError> {
+    let home = context.home()?;
+    let writer = context.writer(&home).await?;
+    let directory = writer.node.directory();
+    let (name, version) = wanted.split_once('@').map_or((wanted, None), |(name, version)| (name, Some(version)));
+    let mut versions =
+        directory.contracts().iter().filter(|(known, _)| known.as_str() == name).flat_map(|(_, versions)| versions);
+    let found = versions.rfind(|(known, _)| version.is_none_or(|version| known.to_string() == version));
+    let package = found.and_then(|(_, contract)| writer.node.packages().package(&contract.manifest.digest()));
+    writer.node.stop().await;
+    let package = package.ok_or_else(|| {
+        CliError::new(Code::NotFound, format!("there is no file and no contract version {wanted}"))
+            .hint("lockstep contract list")
+    })?;
+    Ok(Package::clone(&package))
+}
+
+/// What deploying would do; nothing is changed. What it finds is a version number that promises less than the
+/// changes need, or a package that the directory would not take.
+async fn plan(context: &Context, file: &Path) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let package = read_package(file)?;
+    let manifest = &package.manifest;
+    let writer = context.writer(&home).await?;
+    let node = &writer.node;
+    let directory = node.directory();
+    let mut reasons = Vec::new();
+    let earlier = directory.contracts().get(&manifest.name).and_then(|versions| versions.last_key_value());
+    let (needed, promised) = match earlier {
+        None => (Class::Minor, Class::Minor),
+        Some((version, contract)) => {
+            reasons = compare(&contract.manifest, manifest);
+            let needed = reasons.iter().map(|reason| reason.class).max().unwrap_or(Class::Patch);
+            (needed, Class::promised(version, &manifest.version))
+        }
+    };
+    let mut objections: Vec<String> = Vec::new();
+    if needed > promised {
+        objections.push(format!(
+            "the changes are {}, the version number promises {}",
+            needed.as_str(),
+            promised.as_str()
+        ));
+    }
+    objections.extend(directory.check_manifest(manifest).err().map(|error| error.to_string()));
+    objections.extend(node.engine().check(&package).err().map(|error| error.to_string()));
+    let mut tables = all_tables(&directory);
+    for (name, spec) in &manifest.specs {
+        for table in std::iter::once(record_table(name.as_str(), spec)).chain(version_table(name.as_str(), spec)) {
+            match tables.iter_mut().find(|known| known.name == table.name) {
+                Some(known) => known.widen(&table),
+                None => tables.push(table),
+            }
+        }
+    }
+    let ddl = node.database().plan(&tables).await?;
+    let mut records = 0;
+    for name in manifest.specs.keys().filter(|name| directory.newest_spec(name).is_some()) {
+        let answer = node.database().query(&format!("SELECT count(*) AS n FROM {name}"), 1).await?;
+        records += answer.rows.first().and_then(|row| row.first()).and_then(Cell::as_count).unwrap_or_default();
+    }
+    writer.node.stop().await;
+    let described: Json = reasons
+        .iter()
+        .map(|reason| json!({"path": reason.path.as_str(), "change": reason.change.as_str(), "class": reason.class.as_str()}))
+        .collect();
+    let output = context.output;
+    output.document(&json!({
+        "ddl": ddl.iter().map(|statement| Json::from(statement.as_str())).collect::<Json>(), "records": records,
+        "compatibility": needed.as_str(), "reasons": described, "digest": package.digest().to_string(),
+        "objections": objections.iter().map(|one| Json::from(one.as_str())).collect::<Json>()
+    }));
+    output.line(format!("{}@{} is a {} step; {records} records", manifest.name, manifest.version, needed.as_str()));
+    for reason in &reasons {
+        output.line(format!("  {:5}  {} {}", reason.class.as_str(), reason.path, reason.change));
+    }
+    for statement in &ddl {
+        output.line(format!("  {statement}"));
+    }
+    for objection in &objections {
+        output.line(format!("  {} {objection}", output.styled(Style::Bad, "✗")));
+    }
+    Ok(if objections.is_empty() { Exit::Done } else { Exit::Found })
 }
 
 /// Reads a package file.

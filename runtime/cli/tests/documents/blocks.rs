@@ -6,6 +6,7 @@
 //! | `sql` | given to `lockstep sql`; must be a valid query, and must have rows |
 //! | `text` after either | must be what that printed, volatile parts masked |
 //! | anything with `file=NAME` | written to that file, as a reader would |
+//! | `append=NAME`, `json merge=NAME`, `diff apply=NAME` | added to that file, merged into it, applied to it |
 //! | `json from=FILE#POINTER`, `text from=FILE#POINTER` | must be that value of the file |
 //! | `sh skip`, and all others | read by people only |
 
@@ -87,16 +88,18 @@ impl Document {
                 std::fs::create_dir_all(at.parent().unwrap_or(&self.here))
                     .unwrap_or_else(|error| panic!("{file}: {error}"));
                 std::fs::write(&at, &block.body).unwrap_or_else(|error| panic!("{file}: {error}"));
+            } else if let Some(file) = ["append", "merge", "apply"].into_iter().find_map(|how| block.option(how)) {
+                self.edit(&block, file);
             } else if block.is("sh") {
                 printed = Some(self.shell(&block));
                 continue;
             } else if block.is("sql") {
                 printed = Some(self.query(&block));
                 continue;
-            } else if let (true, Some(printed)) = (block.is("text"), printed.take()) {
-                if mask(&block.body) != mask(&printed) {
-                    self.differs(&block, &printed);
-                }
+            } else if let (true, Some(printed)) = (block.is("text"), printed.take())
+                && mask(&block.body) != mask(&printed)
+            {
+                self.differs(&block, &printed);
             }
             printed = None;
         }
@@ -114,14 +117,52 @@ impl Document {
             .env_remove("CARGO_TARGET_DIR")
             .env("NO_COLOR", "1");
         command.env("LOCKSTEP_REPOSITORY", repository()).current_dir(&self.here);
-        // Guests share what they compile with the other tests; the first build of all takes a minute.
-        if let Some(target) = Path::new(env!("CARGO_TARGET_TMPDIR")).parent() {
-            command.env("LOCKSTEP_CONTRACT_TARGET_DIR", target.join("lockstep-contracts"));
-        }
         command
     }
 
+    /// Edits a file as its reader would, with an editor.
+    fn edit(&mut self, block: &Block, file: &str) {
+        let at = self.here.join(file);
+        let before = std::fs::read_to_string(&at).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
+        let json = |text: &str| {
+            Json::parse(text.as_bytes(), &Limits::default())
+                .unwrap_or_else(|error| panic!("{}:{}: {error}", self.name, block.line))
+        };
+        let after = if block.option("append").is_some() {
+            before + &block.body
+        } else if block.option("merge").is_some() {
+            pretty(&merged(json(&before), &json(&block.body)), 0) + "\n"
+        } else {
+            let kept = |other: char| {
+                block
+                    .body
+                    .lines()
+                    .filter(|line| !line.starts_with(other))
+                    .map(|line| format!("{}\n", line.get(1..).unwrap_or_default()))
+                    .collect::<String>()
+            };
+            let (old, new) = (kept('+'), kept('-'));
+            if before.matches(&old).count() != 1 {
+                return self.failures.push(format!("{}:{}: {file} does not have once\n{old}", self.name, block.line));
+            }
+            before.replacen(&old, &new, 1)
+        };
+        std::fs::write(&at, after).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
+    }
+
+    /// A new contract shares what it compiles with the other tests: the first build of all takes a minute.
+    fn share_compiled(&self) {
+        let (shared, here) = (
+            Path::new(env!("CARGO_TARGET_TMPDIR")).parent().map(|target| target.join("lockstep-contracts")),
+            self.here.join("target"),
+        );
+        if let (Some(shared), true, false) = (shared, self.here.join("contract.toml").is_file(), here.exists()) {
+            let _ = std::fs::create_dir_all(&shared).and_then(|()| std::os::unix::fs::symlink(shared, here));
+        }
+    }
+
     fn shell(&mut self, block: &Block) -> String {
+        self.share_compiled();
         let state = self.scratch.join(".here");
         let script = format!("trap 'pwd > {}' EXIT\n{}", state.display(), block.body);
         let output =
@@ -207,6 +248,20 @@ impl Document {
         let start: usize = now.lines().take(line - 1).map(|line| line.len() + 1).sum::<usize>() + fence.len();
         let blessed = format!("{}{expected}{}", &now[..start], &now[start + block.body.len()..]);
         std::fs::write(&self.path, blessed).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+    }
+}
+
+/// The members of one object put into another, all the way down.
+fn merged(into: Json, from: &Json) -> Json {
+    match (into, from) {
+        (Json::Object(mut into), Json::Object(from)) => {
+            for (name, value) in from.iter() {
+                let before = into.remove(name).unwrap_or_default();
+                into.insert(name, merged(before, value));
+            }
+            Json::Object(into)
+        }
+        (_, from) => from.clone(),
     }
 }
 

@@ -236,7 +236,7 @@ impl Agreed {
                 }
             } else if approves && self.approved_at(seq, &manifest, tables) {
                 let participant = by.map(|by| by.participant().to_string());
-                mend.approved.push((participant, manifest.name.clone(), manifest.version.clone()));
+                mend.approved.push((participant, manifest.name.clone(), manifest.version));
             }
         }
     }
@@ -264,7 +264,7 @@ impl Agreed {
             .iter()
             .flat_map(|(name, versions)| versions.iter().map(move |(version, found)| (name, version, found)));
         let (name, version, found) =
-            versions.filter(|(_, _, found)| found.seq == seq).max_by_key(|(_, version, _)| (*version).clone())?;
+            versions.filter(|(_, _, found)| found.seq == seq).max_by_key(|(_, version, _)| *(*version))?;
         let (contracts, digest) = (tables.get(name::CONTRACT), found.manifest.digest());
         let key = contract_key(name, version);
         let row = contracts

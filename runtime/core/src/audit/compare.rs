@@ -11,7 +11,7 @@ use crate::time::Timestamp;
 
 use super::Finding;
 use super::found::{Key, Tables};
-use super::words::{difference, finding, place, told};
+use super::words::{Difference, difference, finding, place, told};
 
 /// What is not compared about one row, because the evidence for it is damaged and named already.
 #[derive(Clone, Debug, Default)]
@@ -205,21 +205,13 @@ impl Comparison {
                 _ => Code::CellDiffers,
             };
             let who = self.signer(table, expected, Some(&column.name));
-            let at = (column.kind == Kind::Json).then(|| difference(&want, &got)).flatten();
-            let at = at
-                .map(|pointer| {
-                    format!(
-                        "; they first differ at {}",
-                        if pointer.is_empty() { "the whole".to_owned() } else { pointer }
-                    )
-                })
-                .unwrap_or_default();
-            let message = format!(
-                "{} holds {}, evidence says {}{at}{who}",
-                place(table, key, Some(&column.name)),
-                told(&got),
-                told(&want)
-            );
+            let place = place(table, key, Some(&column.name));
+            let message = match (column.kind == Kind::Json).then(|| difference(&want, &got)).flatten() {
+                Some(Difference { at, want, got }) if !at.is_empty() => {
+                    format!("{place} holds {got} at {at}, evidence says {want}{who}")
+                }
+                _ => format!("{place} holds {}, evidence says {}{who}", told(&got), told(&want)),
+            };
             let mut one = finding(code, table, key, Some(column.name.clone()), record_id.clone(), seq, message);
             (one.expected, one.found) = (want.show(), got.show());
             self.findings.push(one);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::codes::Code;
-use crate::json::{Json, Limits, write_token};
+use crate::json::{Json, Limits, Pointer, write_token};
 use crate::tables::{Cell, Table};
 
 use super::Finding;
@@ -49,15 +49,31 @@ pub(super) fn told(cell: &Cell) -> String {
     }
 }
 
-/// The JSON Pointer at which two documents first differ.
-pub(super) fn difference(want: &Cell, got: &Cell) -> Option<String> {
+/// Where two documents first differ, and what each of them holds there.
+pub(super) struct Difference {
+    /// A JSON Pointer.
+    pub(super) at: String,
+    /// What evidence says.
+    pub(super) want: String,
+    /// What the cell holds.
+    pub(super) got: String,
+}
+
+/// How two documents first differ; `None` where they are the same, or are no documents.
+pub(super) fn difference(want: &Cell, got: &Cell) -> Option<Difference> {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let parse = |cell: &Cell| Json::parse(cell.show()?.as_bytes(), &limits).ok();
     let (want, got) = (parse(want)?, parse(got)?);
     let mut at = String::new();
     (want != got).then(|| {
         descend(&want, &got, &mut at);
-        at
+        let pointer = Pointer::parse(&at).ok();
+        let held = |json: &Json| {
+            let found = pointer.as_ref().and_then(|pointer| json.at(pointer));
+            found.map_or_else(|| "nothing".to_owned(), |found| told(&Cell::Text(found.canonical())))
+        };
+        let (want, got) = (held(&want), held(&got));
+        Difference { at, want, got }
     })
 }
 

@@ -96,7 +96,7 @@ impl Directory {
         }
         let participant = founder.participant.to_string();
         let added = Participant { voting: true, hosted_by: None, seq: 1 };
-        let node = Node { participant: participant.clone(), key: founder.node.1.clone(), incarnation: 1, seq: 1 };
+        let node = Node { participant: participant.clone(), key: founder.node.1, incarnation: 1, seq: 1 };
         if self.participants.insert(participant, added).is_some()
             || self.nodes.insert(founder.node.0.to_string(), node).is_some()
         {
@@ -104,7 +104,7 @@ impl Directory {
         }
         self.take_key(key, actor)?;
         let roles = BTreeSet::from([ADMIN.to_owned()]);
-        self.actors.insert(actor.clone(), Actor { roles, key: key.clone(), since: event.time, revoked: None, seq: 1 });
+        self.actors.insert(actor.clone(), Actor { roles, key: *key, since: event.time, revoked: None, seq: 1 });
         Ok(())
     }
 
@@ -187,8 +187,7 @@ impl Directory {
             Body::ActorAdd { actor, roles, key } => {
                 self.speaks_for(&event.by, actor.participant().as_str())?;
                 self.take_key(key, actor)?;
-                let added =
-                    Actor { roles: roles.clone(), key: key.clone(), since: event.time, revoked: None, seq: event.seq };
+                let added = Actor { roles: roles.clone(), key: *key, since: event.time, revoked: None, seq: event.seq };
                 match self.actors.insert(actor.clone(), added) {
                     None => Ok(()),
                     Some(_) => Err(DirectoryError::Invalid(format!(
@@ -199,7 +198,7 @@ impl Directory {
             Body::ActorRotate { actor, key } => {
                 self.take_key(key, actor)?;
                 let found = self.own_actor(event, actor)?;
-                found.key = key.clone();
+                found.key = *key;
                 found.since = event.time;
                 found.seq = event.seq;
                 Ok(())
@@ -244,14 +243,14 @@ impl Directory {
 
     fn propose(&mut self, event: &DirectoryEvent, manifest: &Manifest) -> Result<(), DirectoryError> {
         self.check_manifest(manifest)?;
-        let (name, version) = (manifest.name.clone(), manifest.version.clone());
+        let (name, version) = (manifest.name.clone(), manifest.version);
         let proposed = Contract {
             manifest: std::sync::Arc::new(manifest.clone()),
             status: Status::Proposed,
             approvals: BTreeSet::new(),
             seq: event.seq,
         };
-        self.contracts.entry(name.clone()).or_default().insert(version.clone(), proposed);
+        self.contracts.entry(name.clone()).or_default().insert(version, proposed);
         self.packages.insert(manifest.digest(), (name, version));
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Payload {
         for (index, record) in fields.array("records")?.iter().enumerate() {
             let found = record.as_str().and_then(|text| Digest::parse(text).ok());
             records.push(found.ok_or_else(|| {
-                ShapeError::new(&format!("intent/records/{index}"), "a commitment (64 hex digits)", record.kind())
+                ShapeError::new(format!("intent/records/{index}"), "a commitment (64 hex digits)", record.kind())
             })?);
         }
         let payload = Payload {

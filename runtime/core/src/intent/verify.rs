@@ -39,13 +39,15 @@ pub struct Refusal {
     pub code: Code,
     /// What happened, for people.
     pub message: String,
+    /// The intent, where all that is wrong with it is that it has expired: it may have been decided before.
+    pub expired: Option<Digest>,
 }
 
 impl Refusal {
     /// A refusal.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Refusal { code, message: message.into() }
+        Refusal { code, message: message.into(), expired: None }
     }
 }
 
@@ -74,7 +76,7 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
         ));
     }
     check_signature(&json, &actor.key, &intent)?;
-    check_time(&intent.payload, door)?;
+    check_time(&intent, door)?;
     Ok(intent)
 }
 
@@ -295,9 +297,11 @@ fn check_signature(envelope: &Json, key: &PublicKey, intent: &VerifiedIntent) ->
     Ok(())
 }
 
-fn check_time(payload: &Payload, door: &Door<'_>) -> Result<(), Refusal> {
+fn check_time(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal> {
+    let payload = &intent.payload;
     if payload.expires <= door.now {
-        return Err(Refusal::new(Code::Expired, format!("it expired at {}, now is {}", payload.expires, door.now)));
+        let message = format!("it expired at {}, now is {}", payload.expires, door.now);
+        return Err(Refusal { expired: Some(intent.id), ..Refusal::new(Code::Expired, message) });
     }
     if payload.expires > door.now.plus(door.longest_expiry) {
         let minutes = door.longest_expiry.as_secs() / 60;

@@ -154,8 +154,7 @@ fn contracts(
 
 /// Contract, version and method of an intent, as far as it has them.
 fn called(intent: &VerifiedIntent, package: Option<&Digest>, directory: &Directory) -> [Cell; 3] {
-    let version =
-        package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version.clone());
+    let version = package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version);
     match intent.call() {
         Call::Method { contract, method, .. } => [text(contract), maybe(version), text(method)],
         Call::Changes { .. } => [Cell::Null, maybe(version), Cell::Null],

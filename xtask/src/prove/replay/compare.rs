@@ -105,3 +105,25 @@ impl Contents {
         compared
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::tables::{Cell, own_tables};
+
+    fn meta(rows: &[(&str, &str)]) -> Contents {
+        let table = own_tables().into_iter().find(|table| table.name == name::META);
+        let text = |text: &str| Cell::Text(text.to_owned());
+        let rows = rows.iter().map(|(key, value)| vec![text(key), text(value)]).collect::<Vec<_>>();
+        Contents(table.map(|table| (table.name.clone(), (table, rows))).into_iter().collect())
+    }
+
+    #[test]
+    fn one_other_cell_one_missing_row_and_one_missing_table_are_differences() {
+        let one = meta(&[("a", "1"), ("b", "2")]);
+        assert_eq!(one.compare(&meta(&[("a", "1"), ("b", "2")])).differences, Vec::<String>::new());
+        assert_eq!(one.compare(&meta(&[("a", "1"), ("b", "2 ")])).differences.len(), 1);
+        assert_eq!(one.compare(&meta(&[("a", "1")])).differences, ["lockstep_meta has 2 and 1 rows"]);
+        assert_eq!(one.compare(&Contents(BTreeMap::new())).differences.len(), 2);
+    }
+}

@@ -1,0 +1,266 @@
+//! A node to be tested: a world's directory on a database that does as it is told.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lockstep_core::clock::ManualClock;
+use lockstep_core::database::{
+    Answer, Batch, CommitError, Database, DatabaseError, Delivery, Pending, Snapshot, Write,
+};
+use lockstep_core::json::Json;
+use lockstep_core::memory::MemoryDatabase;
+use lockstep_core::tables::{Cell, Row, Table};
+use lockstep_node::{Decided, Node, NodeConfig, NodeError, Parts, SubmitError, create, outcome};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+use crate::world::{Script, Wish, World, key, now};
+
+pub const LONG: Duration = Duration::from_secs(60);
+
+/// A database in memory whose commits wait while it is held, and which refuses rows that hold a word.
+pub struct Gated {
+    pub memory: MemoryDatabase,
+    gate: Semaphore,
+    begun: AtomicUsize,
+    pub commits: AtomicUsize,
+    selects: AtomicUsize,
+    refused: Mutex<Option<String>>,
+}
+
+const OPEN: usize = 1 << 20;
+
+impl Gated {
+    fn new() -> Self {
+        Gated {
+            memory: MemoryDatabase::new(),
+            gate: Semaphore::new(OPEN),
+            begun: AtomicUsize::new(0),
+            commits: AtomicUsize::new(0),
+            selects: AtomicUsize::new(0),
+            refused: Mutex::new(None),
+        }
+    }
+
+    /// From now on commits wait.
+    pub fn hold(&self) {
+        self.gate.forget_permits(OPEN * 2);
+    }
+
+    pub fn release(&self) {
+        self.gate.add_permits(OPEN);
+    }
+
+    /// Waits until a commit is being held.
+    pub async fn held(&self) {
+        while self.begun.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word.
+    pub fn refuse(&self, word: &str) {
+        *self.refused.lock().unwrap() = Some(word.to_owned());
+    }
+
+    fn check(&self, batch: &Batch) -> Result<(), CommitError> {
+        let refused = self.refused.lock().unwrap().clone();
+        let Some(word) = refused else { return Ok(()) };
+        let title = format!("\"title\":\"{word}\"");
+        let mut texts =
+            batch.tables.iter().flat_map(|part| part.writes.iter().map(move |write| (part, write))).flat_map(
+                |(part, write)| {
+                    let cells: Vec<Cell> = match write {
+                        Write::Insert(row) | Write::Put(row) => row.clone(),
+                        Write::Update { set, .. } => set.iter().map(|(_, cell)| cell.clone()).collect(),
+                    };
+                    cells.into_iter().filter_map(move |cell| match cell {
+                        Cell::Text(text) => Some((part.table.name == "deal", text)),
+                        _ => None,
+                    })
+                },
+            );
+        match texts.any(|(deal, text)| text == word || (deal && text.contains(&title))) {
+            true => Err(CommitError::Refused { detail: format!("no {word} here") }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Database for Gated {
+    fn prepare<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<(), DatabaseError>> {
+        self.memory.prepare(tables)
+    }
+    fn plan<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<Vec<String>, DatabaseError>> {
+        self.memory.plan(tables)
+    }
+    fn head(&self) -> Pending<'_, Result<Option<String>, DatabaseError>> {
+        self.memory.head()
+    }
+    fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>> {
+        Box::pin(async move {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            drop(self.gate.acquire().await.unwrap());
+            self.begun.fetch_sub(1, Ordering::SeqCst);
+            self.check(batch)?;
+            self.memory.commit(batch).await?;
+            self.commits.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+    fn select<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        values: &'a [Cell],
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+        self.selects.fetch_add(1, Ordering::SeqCst);
+        self.memory.select(table, column, values)
+    }
+    fn follow<'a>(
+        &'a self,
+        table: &'a Table,
+        column: &'a str,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
+        self.memory.follow(table, column, after, limit)
+    }
+    fn snapshot(&self) -> Pending<'_, Result<Box<dyn Snapshot>, DatabaseError>> {
+        self.memory.snapshot()
+    }
+    fn query<'a>(&'a self, sql: &'a str, limit: usize) -> Pending<'a, Result<Answer, DatabaseError>> {
+        self.memory.query(sql, limit)
+    }
+    fn undelivered(&self, limit: usize) -> Pending<'_, Result<Vec<Row>, DatabaseError>> {
+        self.memory.undelivered(limit)
+    }
+    fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
+        self.memory.deliver(deliveries)
+    }
+}
+
+/// A node with all around it.
+pub struct Bed {
+    pub world: World,
+    pub database: Arc<Gated>,
+    pub clock: Arc<ManualClock>,
+    pub folder: PathBuf,
+    pub node: Node,
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+pub fn folder() -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    let folder = std::env::temp_dir().join(format!("lockstep-node-{}-{count}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub fn parts(database: &Arc<Gated>, clock: &Arc<ManualClock>, folder: &std::path::Path) -> Parts {
+    Parts {
+        database: database.clone(),
+        engine: Arc::new(Script),
+        signer: Arc::new(key("acme")),
+        clock: clock.clone(),
+        checkpoint: folder.join("checkpoint"),
+        notice: Arc::new(|_| ()),
+    }
+}
+
+impl Bed {
+    /// A node on which people deal.
+    pub async fn dealing() -> Self {
+        Self::of(World::dealing(), NodeConfig::default()).await
+    }
+
+    /// A node whose directory is the world's.
+    pub async fn of(world: World, config: NodeConfig) -> Self {
+        let (database, clock, folder) = (Arc::new(Gated::new()), Arc::new(ManualClock::new(now())), folder());
+        let parts = parts(&database, &clock, &folder);
+        create(&parts, &world.node, &world.events[0].0).await.unwrap();
+        let node = Node::open(parts, config).await.unwrap();
+        for (event, package) in world.events.iter().skip(1) {
+            node.change_directory(event.clone(), package.clone(), LONG).await.unwrap();
+        }
+        Bed { world, database, clock, folder, node }
+    }
+
+    pub fn parts(&self) -> Parts {
+        parts(&self.database, &self.clock, &self.folder)
+    }
+
+    /// Stops the node and starts it again from its database.
+    pub async fn restart(&mut self) {
+        self.node.clone().stop().await;
+        self.node = self.open().await.unwrap();
+    }
+
+    pub async fn open(&self) -> Result<Node, NodeError> {
+        Node::open(self.parts(), NodeConfig::default()).await
+    }
+
+    pub async fn submit(&self, wish: &Wish) -> Result<Decided, SubmitError> {
+        self.node.submit(wish.bytes(), LONG).await
+    }
+
+    /// Submits while the test goes on.
+    pub fn begin(&self, wish: &Wish) -> JoinHandle<Result<Decided, SubmitError>> {
+        let (node, bytes) = (self.node.clone(), wish.bytes());
+        tokio::spawn(async move { node.submit(bytes, LONG).await })
+    }
+
+    /// Holds commits; returns when one is held and one more batch stands behind it, so that what comes now waits.
+    pub async fn jam(&mut self) -> [JoinHandle<Result<Decided, SubmitError>>; 2] {
+        self.database.hold();
+        let first = self.world.make("jam-1");
+        let first = self.begin(&first);
+        self.database.held().await;
+        let (second, reads) = (self.world.make("jam-2"), self.database.selects.load(Ordering::SeqCst));
+        let second = self.begin(&second);
+        // What it is executed on is read when it has been taken from the queue.
+        while self.database.selects.load(Ordering::SeqCst) == reads {
+            tokio::task::yield_now().await;
+        }
+        [first, second]
+    }
+
+    /// Waits until so many intents wait for their turn.
+    pub async fn waiting(&self, count: usize) {
+        while self.node.waiting() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub async fn outcome(&self, decided: &Decided) -> Json {
+        outcome(self.node.database(), &decided.intent).await.unwrap().unwrap()
+    }
+
+    /// `applied`, or the code of the no.
+    pub async fn ending(&self, decided: &Decided) -> String {
+        let outcome = self.outcome(decided).await;
+        let text = |name: &str| outcome.get(name).and_then(Json::as_str).map(str::to_owned);
+        text("code").or_else(|| text("status")).unwrap()
+    }
+
+    /// Rows of a table.
+    pub fn count(&self, table: &str) -> usize {
+        self.database.memory.contents().get(table).map_or(0, Vec::len)
+    }
+
+    /// The content of a record's section `open`, as its row has it.
+    pub fn open_section(&self, name: &str) -> Option<String> {
+        let contents = self.database.memory.contents();
+        let row = contents["deal"].iter().find(|row| row[0] == Cell::Text(format!("acme:{name}")))?.clone();
+        let table = self.world.directory.record_tables().into_iter().find(|table| table.name == "deal")?;
+        row[table.position("open")?].as_str().map(str::to_owned)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a node starts from, and the checkpoint beside its key.
+
+use std::sync::Arc;
+
+use lockstep_core::codes::Code;
+use lockstep_node::{Node, NodeConfig, NodeError, Parts, SubmitError};
+
+use crate::bed::{Bed, LONG};
+use crate::world::key;
+
+async fn refusal(parts: Parts) -> NodeError {
+    match Node::open(parts, NodeConfig::default()).await {
+        Ok(_) => panic!("it started"),
+        Err(error) => error,
+    }
+}
+
+fn size(bed: &Bed) -> u64 {
+    let note = std::fs::read_to_string(bed.folder.join("checkpoint")).unwrap();
+    note.lines().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_checkpoint_is_there_before_the_reply() {
+    let mut bed = Bed::dealing().await;
+    for number in 0..5 {
+        let before = size(&bed);
+        let wish = bed.world.make(&format!("r{number}"));
+        let decided = bed.submit(&wish).await.unwrap();
+        assert_eq!(size(&bed), before + 1);
+        let outcome = bed.outcome(&decided).await;
+        let note = outcome.get("receipt").and_then(|receipt| receipt.get("checkpoint")).unwrap().clone();
+        assert_eq!(note.as_str(), Some(std::fs::read_to_string(bed.folder.join("checkpoint")).unwrap().as_str()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_checkpoint_there_is_no_reply() {
+    let mut bed = Bed::dealing().await;
+    std::fs::remove_dir_all(&bed.folder).unwrap();
+    let wish = bed.world.make("one");
+    assert!(matches!(bed.submit(&wish).await, Err(SubmitError::Stopped(_))));
+    std::fs::create_dir_all(&bed.folder).unwrap();
+    bed.node = bed.open().await.unwrap();
+    assert!(bed.submit(&wish).await.unwrap().repeated, "it was committed all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_behind_the_checkpoint_is_not_started_from() {
+    let mut ahead = Bed::dealing().await;
+    let wish = ahead.world.make("one");
+    ahead.submit(&wish).await.unwrap();
+    let behind = Bed::dealing().await;
+    let error = refusal(Parts { checkpoint: ahead.folder.join("checkpoint"), ..behind.parts() }).await;
+    assert!(matches!(error, NodeError::Behind { .. }), "{error}");
+    assert_eq!(error.code(), Code::BehindCheckpoint);
+    let error = refusal(Parts { checkpoint: behind.folder.clone(), ..behind.parts() }).await;
+    assert_eq!(error.code(), Code::Io, "a checkpoint that cannot be read is not one that is absent");
+    let open =
+        Node::open(Parts { checkpoint: behind.folder.join("checkpoint"), ..ahead.parts() }, NodeConfig::default());
+    open.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_log_than_the_checkpoints_is_foreign() {
+    let (mut one, mut other) = (Bed::dealing().await, Bed::dealing().await);
+    let wish = one.world.make("one");
+    one.submit(&wish).await.unwrap();
+    let wish = other.world.make("other");
+    other.submit(&wish).await.unwrap();
+    let error = refusal(Parts { checkpoint: one.folder.join("checkpoint"), ..other.parts() }).await;
+    assert_eq!(error.code(), Code::ForeignCheckpoint, "{error}");
+    std::fs::write(one.folder.join("checkpoint"), "no checkpoint").unwrap();
+    assert_eq!(refusal(one.parts()).await.code(), Code::ForeignCheckpoint);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_nodes_key_does_not_start_it() {
+    let bed = Bed::dealing().await;
+    std::fs::remove_file(bed.folder.join("checkpoint")).unwrap();
+    let error = refusal(Parts { signer: Arc::new(key("another")), ..bed.parts() }).await;
+    assert!(error.to_string().contains("its key is not the one"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_database_is_no_nodes() {
+    let bed = Bed::dealing().await;
+    let empty = Arc::new(lockstep_core::memory::MemoryDatabase::new());
+    assert_eq!(refusal(Parts { database: empty, ..bed.parts() }).await.code(), Code::DatabaseShape);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn salts_that_cannot_be_made_are_our_failure_and_no_outcome() {
+    let mut bed = Bed::dealing().await;
+    bed.node.clone().stop().await;
+    let no_secret = Arc::new(|| Err("no randomness".to_owned()));
+    bed.node = Node::open_with(bed.parts(), NodeConfig::default(), no_secret).await.unwrap();
+    let wish = bed.world.make("one");
+    assert_eq!(bed.node.submit(wish.bytes(), LONG).await.unwrap_err().code(), Code::Internal);
+    assert_eq!(bed.count("lockstep_intent"), 0);
+}
