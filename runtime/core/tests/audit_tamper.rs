@@ -191,11 +191,11 @@ fn one_edited_cell_is_named_and_nobody_else_is_accused() {
 fn one_deleted_row_is_missed_and_nobody_else_is_accused() {
     let (mut tried, mut short) = (0, Vec::new());
     for seed in 200..200 + scale() {
-        let net = Net::grown(seed, 16);
+        let net = Net::grown(seed, 12);
         let copy = net.copy();
         for table in net.tables() {
             let rows = &copy.rows[&table.name];
-            let step = (rows.len() / 25).max(1);
+            let step = (rows.len() / (8 * scale() as usize)).max(1);
             for row in (0..rows.len()).step_by(step) {
                 let mut tampered = copy.clone();
                 tampered.rows.get_mut(&table.name).unwrap().remove(row);
@@ -234,12 +234,12 @@ fn one_deleted_row_is_missed_and_nobody_else_is_accused() {
 fn duplicated_and_swapped_rows_are_found() {
     let mut short = Vec::new();
     for seed in 300..300 + scale() {
-        let net = Net::grown(seed, 16);
+        let net = Net::grown(seed, 12);
         let copy = net.copy();
         let mut dice = Dice(seed);
         for table in net.tables() {
             let rows = &copy.rows[&table.name];
-            for _ in 0..12.min(rows.len()) {
+            for _ in 0..(4 * scale() as usize).min(rows.len()) {
                 let row = dice.below(rows.len());
                 let mut tampered = copy.clone();
                 let mut twin = rows[row].clone();
@@ -293,7 +293,7 @@ fn duplicated_and_swapped_rows_are_found() {
 #[test]
 fn cut_tails_and_older_copies_are_found() {
     for seed in 400..402 + scale() {
-        let net = Net::grown(seed, 16);
+        let net = Net::grown(seed, 12);
         let (copy, mut dice) = (net.copy(), Dice(seed));
         let note = net.notes.last().unwrap().as_str();
         for table in net.tables() {
