@@ -125,7 +125,7 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         let (source, name) = (entry.path(), entry.file_name());
-        if name == "target" || name == "package" {
+        if name == "target" {
             continue;
         }
         if source.is_dir() {
