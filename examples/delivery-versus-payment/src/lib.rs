@@ -114,7 +114,10 @@ fn settle(cx: &mut Context, args: Offer) -> Outcome {
 fn transfer(register: Record, section: &str, from: &str, to: &str, amount: Decimal) -> Outcome {
     let has: Decimal = register.read_optional(section, &at(from))?.unwrap_or_default();
     if has < amount {
-        return reject(format!("not_enough_{}", register.spec()), format!("{from} has {has} in {}, {amount} are due", register.id()));
+        return reject(
+            format!("not_enough_{}", register.spec()),
+            format!("{from} has {has} in {}, {amount} are due", register.id()),
+        );
     }
     register.add(section, &at(from), &(has - amount))?;
     let had: Decimal = register.read_optional(section, &at(to))?.unwrap_or_default();
