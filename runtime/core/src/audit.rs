@@ -26,6 +26,7 @@ mod leaves;
 mod lookup;
 mod placed;
 mod rebuild;
+mod received;
 mod report;
 mod rerun;
 mod restored;

@@ -30,6 +30,7 @@ pub mod execute;
 pub mod event;
 pub mod outcome;
 pub mod project;
+pub mod received;
 pub mod record;
 pub mod seal;
 

@@ -30,9 +30,10 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
+        let reasons = outcome.reasons()?;
+        let rejected = reasons.rejected.as_ref().map(|rejected| rejected.code);
         let known = self.agreed.mended.is_empty()
-            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+            && reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
         // The machine's own bounds and the database's no are no verdicts that could be reached again.
         if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
@@ -66,14 +67,15 @@ impl Walk<'_> {
         rerun: &Result<Executed, Interrupted>,
         events: &[SealedEvent],
     ) {
+        let Some(reasons) = outcome.reasons() else { return };
         let difference = match rerun {
             // A damaged package is named already.
             Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
             Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
-            Ok(executed) if executed.judged.reads != outcome.reasons.judged.reads => {
+            Ok(executed) if executed.judged.reads != reasons.judged.reads => {
                 Some("the records were at other versions than the outcome says".to_owned())
             }
-            Ok(executed) if executed.judged.package != outcome.reasons.judged.package => {
+            Ok(executed) if executed.judged.package != reasons.judged.package => {
                 Some("another contract version judges it".to_owned())
             }
             Ok(executed) => verdict_differs(&executed.verdict, outcome, events),
@@ -89,7 +91,7 @@ fn verdict_differs(verdict: &Verdict, outcome: &Outcome, events: &[SealedEvent])
         (Verdict::Applied(effects), Ending::Applied) => effects_differ(effects, events),
         (Verdict::Expired, Ending::Expired) => None,
         (Verdict::Rejected(now), Ending::Rejected) => {
-            let then = outcome.reasons.rejected.as_ref()?;
+            let then = outcome.reasons()?.rejected.as_ref()?;
             let same = now.code == then.code
                 && now.reason == then.reason
                 && (now.code == Code::Trap || now.message == then.message);
@@ -121,7 +123,8 @@ fn effects_differ(effects: &[Effect], events: &[SealedEvent]) -> Option<String> 
         if event.openings.sections.is_empty() && !effect.sections.is_empty() {
             continue;
         }
-        if effect.record != event.header.record || effect.reads != event.openings.reads || effect.on != event.after.on {
+        let same_reads = event.openings.reads.as_ref().is_none_or(|(_, reads)| effect.reads == *reads);
+        if effect.record != event.header.record || !same_reads || effect.on != event.after.on {
             return Some(format!("it makes another event of {}", event.header.record));
         }
         let same = effect.sections.len() == event.openings.sections.len()
