@@ -36,6 +36,8 @@ pub mod seal;
 
 pub mod audit;
 
+pub mod sync;
+
 pub mod broker;
 pub mod clock;
 pub mod database;

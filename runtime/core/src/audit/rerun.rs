@@ -10,6 +10,7 @@ use crate::outcome::{Ending, Outcome};
 use crate::package::Package;
 use crate::record::States;
 use crate::seal::SealedEvent;
+use crate::sync::executable;
 
 use super::derive::Walk;
 use super::found::Tables;
@@ -31,12 +32,10 @@ impl Walk<'_> {
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
         let reasons = outcome.reasons()?;
-        let rejected = reasons.rejected.as_ref().map(|rejected| rejected.code);
         let known = self.agreed.mended.is_empty()
             && reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        // The machine's own bounds and the database's no are no verdicts that could be reached again.
-        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
+        if !known || doubtful {
             return None;
         }
         let states: States = intent
@@ -44,6 +43,9 @@ impl Walk<'_> {
             .iter()
             .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
             .collect();
+        if !executable(intent, outcome, &states, &self.agreed.directory) {
+            return None;
+        }
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
@@ -67,23 +69,28 @@ impl Walk<'_> {
         rerun: &Result<Executed, Interrupted>,
         events: &[SealedEvent],
     ) {
-        let Some(reasons) = outcome.reasons() else { return };
         let difference = match rerun {
             // A damaged package is named already.
             Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
             Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
-            Ok(executed) if executed.judged.reads != reasons.judged.reads => {
-                Some("the records were at other versions than the outcome says".to_owned())
-            }
-            Ok(executed) if executed.judged.package != reasons.judged.package => {
-                Some("another contract version judges it".to_owned())
-            }
-            Ok(executed) => verdict_differs(&executed.verdict, outcome, events),
+            Ok(executed) => differs(executed, outcome, events),
         };
         if let Some(difference) = difference {
             self.differs(tables, intent, difference);
         }
     }
+}
+
+/// In what an execution differs from an outcome and its events.
+pub(crate) fn differs(executed: &Executed, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
+    let reasons = outcome.reasons()?;
+    if executed.judged.reads != reasons.judged.reads {
+        return Some("the records were at other versions than the outcome says".to_owned());
+    }
+    if executed.judged.package != reasons.judged.package {
+        return Some("another contract version judges it".to_owned());
+    }
+    verdict_differs(&executed.verdict, outcome, events)
 }
 
 fn verdict_differs(verdict: &Verdict, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
