@@ -6,12 +6,14 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::{ANNA, BEN, key, open_node, soon};
 use lockstep_core::transport::{Bounds, Connection, Listener, Transport as _, TransportError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What happens at one byte of all that passes, both ways together.
@@ -68,6 +70,19 @@ async fn pass(
     }
 }
 
+/// How many conversations run at once.
+const AT_ONCE: usize = 32;
+
+/// A damaged length makes its reader wait for bytes that never come, so waits are short.
+const HASTY: Bounds = Bounds {
+    frame_bytes: 1000,
+    handshake: Duration::from_secs(2),
+    handshakes: 64,
+    idle: Duration::from_secs(2),
+    write: Duration::from_secs(2),
+    connections: 1000,
+};
+
 const FRAMES: [&[u8]; 3] = [b"", b"one", b"a frame of some more bytes"];
 
 /// The dialler's part: sends, gets every frame back, ends in order.
@@ -92,19 +107,21 @@ async fn echo(mut connection: Connection) -> Result<(), TransportError> {
     connection.sender.close().await
 }
 
-/// Echoes to everybody until the dialler's side is done; how each conversation went.
-async fn serve(mut listener: Box<dyn Listener>) -> Vec<Result<(), TransportError>> {
+/// Echoes to everybody until the diallers are done; how each conversation went.
+async fn serve(mut listener: Box<dyn Listener>, mut done: oneshot::Receiver<()>) -> Vec<Result<(), TransportError>> {
     let mut conversations = JoinSet::new();
-    while let Ok(Ok(connection)) = tokio::time::timeout(std::time::Duration::from_secs(3), listener.accept()).await {
-        conversations.spawn(echo(connection));
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => conversations.spawn(echo(accepted.unwrap())),
+            _ = &mut done => return soon(conversations.join_all()).await,
+        };
     }
-    conversations.join_all().await
 }
 
 /// One conversation through a proxy with a fault; how it went for the dialler, and how many bytes passed.
 async fn faulty(target: String, fault: Fault) -> (Result<(), TransportError>, usize) {
     let (address, passed) = proxy(target, fault).await;
-    let transport = open_node(ANNA, Bounds::default());
+    let transport = open_node(ANNA, HASTY);
     let result = soon(async {
         let expected = key(BEN);
         converse(transport.dial(&address, &expected).await?).await
@@ -113,25 +130,31 @@ async fn faulty(target: String, fault: Fault) -> (Result<(), TransportError>, us
     (result, soon(passed).await.unwrap())
 }
 
-/// Runs a conversation for each fault, some at once; what `judge` says of both sides' results must hold.
+/// Runs a conversation for each byte, some at once; what `judge` says of both sides' results must hold.
 async fn with_faults(make: fn(usize) -> Fault, judge: fn(&TransportError) -> bool) {
-    let listener =
-        open_node(BEN, Bounds { connections: 1000, ..Bounds::default() }).listen("127.0.0.1:0").await.unwrap();
+    let listener = open_node(BEN, HASTY).listen("127.0.0.1:0").await.unwrap();
     let address = listener.address();
-    let server = tokio::spawn(serve(listener));
+    let (stop, stopped) = oneshot::channel();
+    let server = tokio::spawn(serve(listener, stopped));
     let (whole, total) = faulty(address.clone(), Fault::CutBefore(usize::MAX)).await;
     assert_eq!(whole, Ok(()));
     assert!((700..5000).contains(&total), "{total} bytes passed");
-    let mut at = 0;
-    while at < total {
-        let some: Vec<_> = (at..total.min(at + 16)).collect();
-        at += some.len();
-        let running: JoinSet<_> = some.into_iter().map(|at| faulty(address.clone(), make(at))).collect();
-        for (result, _) in running.join_all().await {
-            // The last bytes say to one side only that the other is done.
-            assert!(result.as_ref().err().is_none_or(judge), "{result:?} before byte {at}");
-        }
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for at in 0..total {
+        let place = Arc::clone(&room).acquire_owned().await.unwrap();
+        let target = address.clone();
+        running.spawn(async move {
+            let (result, _) = faulty(target, make(at)).await;
+            drop(place);
+            (at, result)
+        });
     }
+    for (at, result) in running.join_all().await {
+        // The last bytes say to one side only that the other is done.
+        assert!(result.as_ref().err().is_none_or(judge), "at byte {at} of {total}: {result:?}");
+    }
+    stop.send(()).unwrap();
     let served = server.await.unwrap();
     assert!(served.len() > 1, "nobody was served");
     for result in served {
