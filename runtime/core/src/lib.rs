@@ -42,4 +42,6 @@ pub mod broker;
 pub mod clock;
 pub mod database;
 pub mod memory;
+pub mod memory_transport;
 pub mod tables;
+pub mod transport;
