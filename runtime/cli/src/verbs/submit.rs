@@ -293,16 +293,7 @@ fn nonce(name: Option<&str>, key: &Key) -> Result<Digest, CliError> {
 /// `30s`, `10m`, `2h`, `1d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
     let bad = || CliError::new(Code::Usage, format!("{text} is no duration; write 30s, 10m, 2h or 1d"));
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(seconds).filter(|seconds| *seconds < 1 << 40).map(Duration::from_secs).ok_or_else(bad)
+    lockstep_core::time::duration(text).ok_or_else(bad)
 }
 
 /// `@FILE`, or `-` for standard input.
