@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::Digest;
+use crate::directory::Directory;
 use crate::execute::{Effect, Executed, Interrupted, Job, Packages, Verdict, execute};
 use crate::intent::VerifiedIntent;
 use crate::outcome::{Ending, Outcome};
@@ -31,13 +32,13 @@ impl Walk<'_> {
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
         let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
-        let known = self.agreed.mended.is_empty()
-            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+        let directory = self.judged_under(outcome);
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
         // The machine's own bounds and the database's no are no verdicts that could be reached again.
-        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
+        if doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
             return None;
         }
+        let directory = directory?;
         let states: States = intent
             .targets()
             .iter()
@@ -46,7 +47,7 @@ impl Walk<'_> {
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
-            directory: &self.agreed.directory,
+            directory: &directory,
             states: &states,
             packages: &packages,
             engine,
@@ -55,6 +56,13 @@ impl Walk<'_> {
         };
         self.executed += 1;
         Some(execute(&job))
+    }
+
+    /// The directory that an outcome names, where the log has it by now: it need not be the newest one.
+    fn judged_under(&self, outcome: &Outcome) -> Option<Arc<Directory>> {
+        let (seq, head) = outcome.reasons.directory;
+        let history = self.agreed.history.as_ref()?;
+        (history.head(seq) == Some(head)).then(|| history.at(seq)).flatten()
     }
 
     /// Holds what an execution reached against what is stored.
