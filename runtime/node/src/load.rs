@@ -187,15 +187,25 @@ pub(crate) async fn records(
     intents: &[&VerifiedIntent],
     known: &mut States,
 ) -> Result<(), NodeError> {
+    let named = intents.iter().flat_map(|intent| specs_named(intent, directory)).collect();
+    records_named(database, tables, events, named, known).await
+}
+
+/// Loads records, each with the spec that it should be of, that `known` has not.
+pub(crate) async fn records_named(
+    database: &dyn Database,
+    tables: &BTreeMap<String, Table>,
+    events: &Table,
+    named: Vec<(RecordId, Option<String>)>,
+    known: &mut States,
+) -> Result<(), NodeError> {
     let mut wanted: BTreeMap<String, BTreeSet<RecordId>> = BTreeMap::new();
     let mut anywhere: BTreeSet<RecordId> = BTreeSet::new();
-    for intent in intents {
-        for (record, spec) in specs_named(intent, directory) {
-            if !known.contains_key(&record) {
-                match spec.filter(|spec| tables.contains_key(spec)) {
-                    Some(spec) => drop(wanted.entry(spec).or_default().insert(record)),
-                    None => drop(anywhere.insert(record)),
-                }
+    for (record, spec) in named {
+        if !known.contains_key(&record) {
+            match spec.filter(|spec| tables.contains_key(spec)) {
+                Some(spec) => drop(wanted.entry(spec).or_default().insert(record)),
+                None => drop(anywhere.insert(record)),
             }
         }
     }

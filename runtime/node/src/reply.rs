@@ -114,7 +114,7 @@ async fn receipt(
 }
 
 /// The inclusion path of a leaf: tiles are read as the path turns out to need them.
-async fn path(
+pub(crate) async fn path(
     database: &dyn Database,
     table: &Table,
     log: &str,
