@@ -26,6 +26,7 @@ mod leaves;
 mod lookup;
 mod placed;
 mod rebuild;
+mod received;
 mod report;
 mod rerun;
 mod restored;
@@ -42,6 +43,7 @@ use crate::tables::{Class, own_tables};
 
 pub use rebuild::{RebuildError, rebuild};
 pub use report::{Finding, Report};
+pub(crate) use rerun::differs;
 
 /// What the auditor knows besides the database.
 #[derive(Clone, Copy, Default)]

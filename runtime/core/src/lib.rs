@@ -30,10 +30,13 @@ pub mod execute;
 pub mod event;
 pub mod outcome;
 pub mod project;
+pub mod received;
 pub mod record;
 pub mod seal;
 
 pub mod audit;
+
+pub mod sync;
 
 pub mod broker;
 pub mod clock;

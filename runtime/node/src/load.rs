@@ -164,6 +164,7 @@ pub(crate) async fn used_nonces(
 fn specs_named(intent: &VerifiedIntent, directory: &Directory) -> Vec<(RecordId, Option<String>)> {
     let targets = intent.targets().iter().map(|target| target.record.clone());
     match intent.call() {
+        Call::Hidden => targets.map(|record| (record, None)).collect(),
         Call::Changes { spec, .. } => targets.map(|record| (record, Some(spec.to_string()))).collect(),
         Call::Method { contract, method, .. } => {
             let found = directory.judging(contract, None).and_then(|contract| contract.manifest.methods.get(method));

@@ -34,10 +34,9 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
     let ended = Outcome::read(stored).map_err(|what| shape(format!("outcome of {intent}: {what}")))?;
     let (events, notifications) = events_of(database, table(name::EVENT)?, table(name::OUTBOX)?, intent).await?;
-    let seen: Vec<Json> = ended
-        .reasons
-        .judged
-        .reads
+    let judged = ended.reasons().map(|reasons| reasons.judged.reads.as_slice());
+    let seen: Vec<Json> = judged
+        .unwrap_or_default()
         .iter()
         .map(|read| json!({"record_id": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}))
         .collect();

@@ -20,6 +20,7 @@ use super::compare::Comparison;
 use super::found::Tables;
 use super::leaves::{self, OutcomeFound, Source};
 use super::lookup::Lookup;
+use super::received::Receipts;
 use super::votes::{self, Signed};
 use super::words::finding;
 use super::{Known, Progress, Report, chain};
@@ -45,6 +46,9 @@ pub(super) struct Walk<'a> {
     pub(super) agreed: Agreed,
     record_tables: Vec<Table>,
     pub(super) outcomes: Vec<OutcomeFound>,
+    pub(super) receipts: Receipts,
+    /// Whether the directory has this node already.
+    pub(super) founded: bool,
     pub(super) tiled: BTreeMap<u64, Digest>,
     pub(super) signed: BTreeMap<u64, Signed>,
     pub(super) states: HashMap<RecordId, Track>,
@@ -78,12 +82,13 @@ impl<'a> Walk<'a> {
             .first()
             .and_then(|row| PublicKey::parse(nodes.text(*row, "public_key")?).ok());
         let key = known.node_key.or(founded).or(told);
-        let outcomes = leaves::read_outcomes(tables);
+        let receipts = Receipts::read(tables);
+        let outcomes = leaves::read_outcomes(tables, &receipts);
         let tiled = leaves::tiled(tables, &log);
         let logged: HashSet<Digest> = tiled.values().copied().collect();
         let mut heads = BTreeMap::new();
-        for outcome in outcomes.iter().filter_map(|found| found.outcome.as_ref()) {
-            heads.insert(outcome.reasons.directory.0, outcome.reasons.directory.1);
+        for reasons in outcomes.iter().filter_map(|found| found.outcome.as_ref()?.reasons()) {
+            heads.insert(reasons.directory.0, reasons.directory.1);
         }
         let links = chain::order(tables, events, &network, &logged, &heads);
         let title = votes::meta(tables, "network").unwrap_or_default().to_owned();
@@ -97,6 +102,8 @@ impl<'a> Walk<'a> {
             agreed: Agreed::new(links, network, title),
             record_tables: Vec::new(),
             outcomes,
+            receipts,
+            founded: false,
             tiled,
             signed,
             states: HashMap::new(),
@@ -238,7 +245,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Directory(index) => self.directory_leaf(projection, tables, index, hash),
             Source::Intent(row) => self.intent_leaf(projection, tables, position, Some(row), hash),
-            Source::Lost if self.lookup.orphans_at.contains_key(&position) => {
+            Source::Lost
+                if self.lookup.orphans_at.contains_key(&position) || self.receipts.with_leaf(&hash).is_some() =>
+            {
                 self.intent_leaf(projection, tables, position, None, hash)
             }
             Source::Lost => self.lost_leaf(projection, tables, position, hash),

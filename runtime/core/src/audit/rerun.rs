@@ -10,6 +10,7 @@ use crate::outcome::{Ending, Outcome};
 use crate::package::Package;
 use crate::record::States;
 use crate::seal::SealedEvent;
+use crate::sync::executable;
 
 use super::derive::Walk;
 use super::found::Tables;
@@ -30,12 +31,11 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
+        let reasons = outcome.reasons()?;
         let known = self.agreed.mended.is_empty()
-            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+            && reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        // The machine's own bounds and the database's no are no verdicts that could be reached again.
-        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
+        if !known || doubtful {
             return None;
         }
         let states: States = intent
@@ -43,6 +43,9 @@ impl Walk<'_> {
             .iter()
             .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
             .collect();
+        if !executable(intent, outcome, &states, &self.agreed.directory) {
+            return None;
+        }
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
@@ -70,13 +73,7 @@ impl Walk<'_> {
             // A damaged package is named already.
             Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
             Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
-            Ok(executed) if executed.judged.reads != outcome.reasons.judged.reads => {
-                Some("the records were at other versions than the outcome says".to_owned())
-            }
-            Ok(executed) if executed.judged.package != outcome.reasons.judged.package => {
-                Some("another contract version judges it".to_owned())
-            }
-            Ok(executed) => verdict_differs(&executed.verdict, outcome, events),
+            Ok(executed) => differs(executed, outcome, events),
         };
         if let Some(difference) = difference {
             self.differs(tables, intent, difference);
@@ -84,12 +81,24 @@ impl Walk<'_> {
     }
 }
 
+/// In what an execution differs from an outcome and its events.
+pub(crate) fn differs(executed: &Executed, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
+    let reasons = outcome.reasons()?;
+    if executed.judged.reads != reasons.judged.reads {
+        return Some("the records were at other versions than the outcome says".to_owned());
+    }
+    if executed.judged.package != reasons.judged.package {
+        return Some("another contract version judges it".to_owned());
+    }
+    verdict_differs(&executed.verdict, outcome, events)
+}
+
 fn verdict_differs(verdict: &Verdict, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
     match (verdict, outcome.ending) {
         (Verdict::Applied(effects), Ending::Applied) => effects_differ(effects, events),
         (Verdict::Expired, Ending::Expired) => None,
         (Verdict::Rejected(now), Ending::Rejected) => {
-            let then = outcome.reasons.rejected.as_ref()?;
+            let then = outcome.reasons()?.rejected.as_ref()?;
             let same = now.code == then.code
                 && now.reason == then.reason
                 && (now.code == Code::Trap || now.message == then.message);
@@ -121,7 +130,8 @@ fn effects_differ(effects: &[Effect], events: &[SealedEvent]) -> Option<String> 
         if event.openings.sections.is_empty() && !effect.sections.is_empty() {
             continue;
         }
-        if effect.record != event.header.record || effect.reads != event.openings.reads || effect.on != event.after.on {
+        let same_reads = event.openings.reads.as_ref().is_none_or(|(_, reads)| effect.reads == *reads);
+        if effect.record != event.header.record || !same_reads || effect.on != event.after.on {
             return Some(format!("it makes another event of {}", event.header.record));
         }
         let same = effect.sections.len() == event.openings.sections.len()
