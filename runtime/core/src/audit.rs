@@ -24,6 +24,7 @@ mod found;
 mod heads;
 mod leaves;
 mod lookup;
+mod members;
 mod placed;
 mod rebuild;
 mod received;

@@ -400,14 +400,16 @@ fn directory() -> Table {
 fn participant() -> Table {
     Draft::new(name::PARTICIPANT, Role::Own, &["participant"], "Organisations in the network")
         .derived("participant", Kind::Text, "directory", "Its name")
+        .derived("status", Kind::Text, "directory", "proposed, active or left")
         .derived("voting", Kind::Boolean, "directory", "Whether it has a vote in the directory")
+        .derived("observer", Kind::Boolean, "directory", "Whether it takes part without ever having a vote")
         .maybe(
             "hosted_by",
             Kind::Text,
             "directory",
             "The participant that speaks for it, where it has no node of its own",
         )
-        .derived("directory_seq", Kind::Integer, "directory", "The directory event that added it")
+        .derived("directory_seq", Kind::Integer, "directory", "The directory event that last changed it")
         .done()
 }
 
@@ -417,7 +419,9 @@ fn node() -> Table {
         .derived("participant", Kind::Text, "directory", "Whose node it is")
         .derived("public_key", Kind::Text, "directory", "Its Ed25519 key, hex")
         .derived("incarnation", Kind::Integer, "directory", "The current incarnation of its log, from 1")
-        .derived("directory_seq", Kind::Integer, "directory", "The directory event that added it")
+        .derived("addresses", Kind::Json, "directory", "Where it can be reached, each host:port")
+        .derived("status", Kind::Text, "directory", "active or retired")
+        .derived("directory_seq", Kind::Integer, "directory", "The directory event that last changed it")
         .done()
 }
 

@@ -57,6 +57,12 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     })))
 }
 
+/// What is known of an intent that is not decided.
+#[must_use]
+pub fn pending(intent: Option<Digest>) -> Json {
+    json!({"intent_id": intent.map(|id| id.to_string()), "status": "pending"})
+}
+
 async fn events_of(
     database: &dyn Database,
     events: &Table,

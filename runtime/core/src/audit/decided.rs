@@ -87,7 +87,7 @@ impl Walk<'_> {
         let rows = tables.get(name::INTENT);
         let received = arrival.as_ref().and_then(|arrival| arrival.trusted.as_ref());
         let proven = facts.map(|facts| facts.intent).or(received.map(|received| received.intent));
-        let seq = self.judged_under(outcome);
+        let seq = self.seq_judged_under(outcome);
         let whole = if arrival.is_some() { Whole::Some } else { Whole::All };
         let mut inspected = match row {
             Some(row) => inspect(rows.bytes(row, "envelope"), rows.bytes(row, "openings"), whole, proven, |payload| {
@@ -227,7 +227,7 @@ impl Walk<'_> {
     }
 
     /// The seq of the directory that an outcome was judged under, as far as it is told.
-    fn judged_under(&self, outcome: Option<&Outcome>) -> u64 {
+    fn seq_judged_under(&self, outcome: Option<&Outcome>) -> u64 {
         let told = outcome.and_then(|outcome| match outcome.reasons() {
             Some(reasons) => Some(reasons.directory.0),
             None => Some(self.lookup.headers.get(outcome.events.first()?)?.directory.0),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::{Digest, PublicKey};
-use crate::directory::Body;
+use crate::directory::{Body, DirectoryEvent};
 use crate::json::{Json, Limits};
 use crate::names::{NodeName, RecordId};
 use crate::package::{FORMAT, Package};
@@ -69,13 +69,8 @@ impl<'a> Walk<'a> {
         let network = votes::network(tables, &known, &events).unwrap_or_else(|| Digest::of(b""));
         let log = votes::log(tables).unwrap_or_else(|| "unknown/1".to_owned());
         let node = log.split('/').next().and_then(|node| NodeName::parse(node).ok()).unwrap_or_else(NodeName::unknown);
-        let genesis = events.iter().flatten().find(|event| event.head() == network);
-        let founded = genesis.and_then(|event| match &event.body {
-            Body::Genesis { founders, .. } => {
-                founders.iter().find(|founder| founder.node.0 == node).map(|founder| founder.node.1)
-            }
-            _ => None,
-        });
+        let founded =
+            events.iter().flatten().find_map(|event| key_of(&event.body, &node).filter(|_| belongs(event, &network)));
         let nodes = tables.get(name::NODE);
         let told = nodes
             .with_key(&[Cell::Text(node.to_string())])
@@ -278,6 +273,23 @@ impl<'a> Walk<'a> {
         written.entry(PARTIES.to_owned()).or_insert(1);
         self.comparison.written.insert(record.to_string(), written);
     }
+}
+
+/// The key that an event gives a node.
+fn key_of(body: &Body, node: &NodeName) -> Option<PublicKey> {
+    match body {
+        Body::Genesis { founders, .. } => {
+            founders.iter().find(|founder| founder.node.0 == *node).map(|founder| founder.node.1)
+        }
+        Body::ParticipantJoin(join) if join.node.name == *node => Some(join.node.key),
+        Body::NodeAdd { node: added, .. } if added.name == *node => Some(added.key),
+        _ => None,
+    }
+}
+
+/// Whether an event is one of this network's.
+fn belongs(event: &DirectoryEvent, network: &Digest) -> bool {
+    event.network.unwrap_or_else(|| event.head()) == *network
 }
 
 /// What a damaged piece of evidence is called: broken, or of a format that this version does not know.

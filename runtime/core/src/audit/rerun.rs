@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::Digest;
+use crate::directory::Directory;
 use crate::execute::{Effect, Executed, Interrupted, Job, Packages, Verdict, execute};
 use crate::intent::VerifiedIntent;
 use crate::outcome::{Ending, Outcome};
@@ -31,11 +32,9 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let reasons = outcome.reasons()?;
-        let known = self.agreed.mended.is_empty()
-            && reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+        let directory = self.judged_under(outcome)?;
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        if !known || doubtful {
+        if doubtful {
             return None;
         }
         let states: States = intent
@@ -43,13 +42,13 @@ impl Walk<'_> {
             .iter()
             .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
             .collect();
-        if !executable(intent, outcome, &states, &self.agreed.directory) {
+        if !executable(intent, outcome, &states, &directory) {
             return None;
         }
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
-            directory: &self.agreed.directory,
+            directory: &directory,
             states: &states,
             packages: &packages,
             engine,
@@ -58,6 +57,13 @@ impl Walk<'_> {
         };
         self.executed += 1;
         Some(execute(&job))
+    }
+
+    /// The directory that an outcome names, where the log has it by now: it need not be the newest one.
+    fn judged_under(&self, outcome: &Outcome) -> Option<Arc<Directory>> {
+        let (seq, head) = outcome.reasons()?.directory;
+        let history = self.agreed.history.as_ref()?;
+        (history.head(seq) == Some(head)).then(|| history.at(seq)).flatten()
     }
 
     /// Holds what an execution reached against what is stored.

@@ -75,6 +75,13 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
             format!("the key of {} was revoked at {revoked}", intent.payload.actor),
         ));
     }
+    let participant = intent.payload.actor.participant();
+    if !door.directory.takes_part(participant.as_str()) {
+        return Err(Refusal::new(
+            Code::UnknownActor,
+            format!("participant {participant} of {} is proposed, and not yet approved", intent.payload.actor),
+        ));
+    }
     check_signature(&json, &actor.key, &intent)?;
     check_time(&intent, door)?;
     Ok(intent)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::crypto::Digest;
 use crate::database::Write;
-use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status};
+use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status, addresses_to_json};
 use crate::event::{Applied, Header, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
@@ -81,8 +81,14 @@ pub(super) fn directory_writes(
 ) -> Vec<(&'static str, Write)> {
     let mut writes = Vec::new();
     for (participant, found) in directory.participants().iter().filter(|(_, found)| found.seq == seq) {
-        let row =
-            vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
+        let row = vec![
+            text(participant),
+            text(found.status.as_str()),
+            Cell::Boolean(found.voting),
+            Cell::Boolean(found.observer),
+            maybe(found.hosted_by.as_ref()),
+            Cell::count(seq),
+        ];
         writes.push((name::PARTICIPANT, Write::Put(row)));
     }
     for (node, found) in directory.nodes().iter().filter(|(_, found)| found.seq == seq) {
@@ -91,6 +97,8 @@ pub(super) fn directory_writes(
             text(&found.participant),
             text(found.key),
             Cell::count(found.incarnation),
+            Cell::Text(addresses_to_json(&found.addresses).canonical()),
+            text(found.status()),
             Cell::count(seq),
         ];
         writes.push((name::NODE, Write::Put(row)));
