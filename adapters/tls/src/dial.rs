@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::Node;
-use crate::errors::{failed, refused};
+use crate::errors::{refused, unproved};
 use crate::greet::greeted_back;
 use crate::places::Place;
 use crate::verify::OneKey;
@@ -33,7 +33,8 @@ async fn connect(node: &Node, address: &str, expected: &PublicKey, place: Place)
     let name =
         ServerName::try_from("node.invalid").map_err(|error| refused(&rustls::Error::General(error.to_string())))?;
     let connecting = TlsConnector::from(config).connect(name, socket);
-    let mut stream = connecting.await.map_err(|error| verifier.wrong_peer().unwrap_or_else(|| failed(&error)))?.into();
+    let mut stream =
+        connecting.await.map_err(|error| verifier.wrong_peer().unwrap_or_else(|| unproved(&error)))?.into();
     greeted_back(&mut stream).await?;
     Ok(node.connection(*expected, stream, place))
 }

@@ -21,6 +21,16 @@ pub(crate) fn failed(error: &io::Error) -> TransportError {
     }
 }
 
+/// An error of a handshake: what came before the other side proved its key, anybody in between may have sent.
+pub(crate) fn unproved(error: &io::Error) -> TransportError {
+    match failed(error) {
+        TransportError::NotAdmitted => {
+            TransportError::Protocol { detail: "it refuses before it proved its key".to_owned() }
+        }
+        other => other,
+    }
+}
+
 /// An error of TLS. A listener that does not admit a key answers `access_denied`.
 pub(crate) fn refused(error: &rustls::Error) -> TransportError {
     match error {

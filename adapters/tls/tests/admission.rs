@@ -65,6 +65,22 @@ async fn who_is_not_admitted_is_told_so_every_time() {
 }
 
 #[tokio::test]
+async fn whoever_is_in_between_cannot_refuse_in_the_name_of_a_node() {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = tcp.local_addr().unwrap().to_string();
+    let forger = async {
+        let mut socket = tcp.accept().await.unwrap().0;
+        // A fatal alert, access_denied, in the clear.
+        socket.write_all(b"\x15\x03\x03\x00\x02\x02\x31").await.unwrap();
+        socket
+    };
+    let transport = open_node(ANNA, Bounds::default());
+    let expected = key(BEN);
+    let (dialled, _socket) = soon(async { tokio::join!(transport.dial(&address, &expected), forger) }).await;
+    assert!(matches!(dialled, Err(TransportError::Protocol { .. })), "{dialled:?}");
+}
+
+#[tokio::test]
 async fn another_version_is_refused_by_both_sides() {
     let mut listener = ben(Bounds::default()).await;
     let own = raw_key(certified(&key(ANNA), ANNA));

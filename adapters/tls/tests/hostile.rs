@@ -167,7 +167,7 @@ async fn who_is_slow_to_accept_is_not_drowned() {
     for _ in 0..12 {
         kept.push(anna_dials(&*listener).await.unwrap());
     }
-    tokio::time::sleep(HALF_A_SECOND).await;
+    tokio::time::sleep(2 * HALF_A_SECOND).await;
     let mut accepted = 0;
     while tokio::time::timeout(HALF_A_SECOND, listener.accept()).await.is_ok() {
         accepted += 1;

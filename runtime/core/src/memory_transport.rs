@@ -219,3 +219,75 @@ impl fmt::Debug for MemoryTransport {
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::{LocalSigner, Signer as _};
+
+    fn poll<T>(future: &mut Pending<'_, T>) -> Poll<T> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    /// What a future answers that has no reason to wait.
+    fn now<T>(mut future: Pending<'_, T>) -> T {
+        match poll(&mut future) {
+            Poll::Ready(value) => value,
+            Poll::Pending => unreachable!("nothing has to be waited for"),
+        }
+    }
+
+    fn key(of: u8) -> PublicKey {
+        LocalSigner::from_secret([of; 32]).public_key()
+    }
+
+    fn node(network: &MemoryNetwork, of: u8) -> MemoryTransport {
+        network.node(key(of), Bounds::default(), Arc::new(|_| true))
+    }
+
+    /// One dials two.
+    fn pair(network: &MemoryNetwork) -> Result<(Connection, Connection), TransportError> {
+        let mut listener = now(node(network, 2).listen("two"))?;
+        let dialled = now(node(network, 1).dial("two", &key(2)))?;
+        Ok((dialled, now(listener.accept())?))
+    }
+
+    #[test]
+    fn a_cut_ends_both_sides_whatever_they_wait_for_and_loses_what_is_under_way() -> Result<(), TransportError> {
+        let network = MemoryNetwork::new();
+        let (mut one, mut two) = pair(&network)?;
+        now(one.sender.send(b"lost"))?;
+        let mut waiting = one.receiver.receive();
+        assert!(poll(&mut waiting).is_pending());
+        network.cut(&key(2), &key(1));
+        assert_eq!(poll(&mut waiting), Poll::Ready(Err(TransportError::Closed)));
+        assert_eq!(now(two.receiver.receive()), Err(TransportError::Closed));
+        assert_eq!(now(two.sender.send(b"late")), Err(TransportError::Closed));
+        Ok(())
+    }
+
+    #[test]
+    fn a_cut_between_two_nodes_leaves_the_others_connected_and_them_free_to_dial_again() -> Result<(), TransportError> {
+        let network = MemoryNetwork::new();
+        let (mut one, mut two) = pair(&network)?;
+        network.cut(&key(1), &key(3));
+        now(one.sender.send(b"kept"))?;
+        assert_eq!(now(two.receiver.receive()), Ok(Some(b"kept".to_vec())));
+        network.cut(&key(1), &key(2));
+        pair(&network).map(drop)
+    }
+
+    #[test]
+    fn few_frames_are_under_way() -> Result<(), TransportError> {
+        let network = MemoryNetwork::new();
+        let (mut one, mut two) = pair(&network)?;
+        for _ in 0..4 {
+            now(one.sender.send(b""))?;
+        }
+        let mut fifth = one.sender.send(b"fifth");
+        assert!(poll(&mut fifth).is_pending());
+        assert_eq!(now(two.receiver.receive()), Ok(Some(Vec::new())));
+        assert_eq!(poll(&mut fifth), Poll::Ready(Ok(())));
+        Ok(())
+    }
+}

@@ -89,10 +89,10 @@ pub enum TransportError {
     WrongPeer {
         /// The key that was dialled.
         expected: Box<PublicKey>,
-        /// The key that answered.
+        /// The key that was shown. It was not proved: somebody in between may have shown it.
         found: Box<PublicKey>,
     },
-    /// The other side does not admit this node's key; it will not until its directory changes.
+    /// The other side, which has proved its key, does not admit this node's; it will not until its directory changes.
     #[error("the other node does not admit the key of this one")]
     NotAdmitted,
     /// One of the two has as many connections with the other as it allows; the same may work later.
