@@ -32,24 +32,6 @@ pub struct Limits {
     pub log_bytes: u64,
 }
 
-impl Limits {
-    /// Every bound so many times as large: for a node that executes to compare, whose verdict must not depend on them.
-    #[must_use]
-    pub fn times(self, factor: u64) -> Self {
-        let more = |bound: u64| bound.saturating_mul(factor);
-        Limits {
-            fuel: more(self.fuel),
-            memory_bytes: more(self.memory_bytes),
-            table_elements: more(self.table_elements),
-            stack_bytes: self.stack_bytes,
-            host_calls: more(self.host_calls),
-            input_bytes: more(self.input_bytes),
-            output_bytes: more(self.output_bytes),
-            log_bytes: more(self.log_bytes),
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Limits {

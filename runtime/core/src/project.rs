@@ -137,15 +137,8 @@ impl Projection {
         self.writes.entry(key).or_insert_with(|| (table.clone(), Vec::new())).1.push(write);
     }
 
-    /// Adds the genesis: what the database is, then the first event of the directory.
-    pub fn genesis(&mut self, event: &DirectoryEvent, directory: &Directory, node: &str) {
-        self.meta(directory, node);
-        self.ledger.time = event.time;
-        self.directory(event, directory, None);
-    }
-
-    /// Adds what the database is.
-    pub(crate) fn meta(&mut self, directory: &Directory, node: &str) {
+    /// Adds what the database is: a node's, as the directory names it.
+    pub fn meta(&mut self, directory: &Directory, node: &str) {
         for row in rows::meta_rows(directory, node, &self.ledger.log) {
             self.write(name::META, Write::Insert(row));
         }

@@ -13,7 +13,7 @@ use lockstep_core::directory::Directory;
 use tokio::sync::mpsc;
 
 use crate::open::{Shared, all_tables, write_checkpoint};
-use crate::submit::{Decided, Job, SubmitError};
+use crate::submit::{Decided, Job, SubmitError, Work};
 
 /// Between two tries of what may work later: from here, doubling, up to a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -122,6 +122,11 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
     write_checkpoint(&shared.parts.checkpoint, &prepared.note).map_err(|error| error.to_string())?;
     if let Some(directory) = &prepared.directory {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
+        for (job, _) in &prepared.jobs {
+            if let Work::Directory { event, .. } = &job.work {
+                shared.past.push(event).map_err(|error| error.to_string())?;
+            }
+        }
         shared.set_directory(directory.clone());
     }
     shared.commits.send_modify(|commits| *commits += 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Database, DatabaseError};
-use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::directory::{Directory, DirectoryEvent, History};
 use lockstep_core::event::Header;
 use lockstep_core::intent::{Call, VerifiedIntent};
 use lockstep_core::json::{Json, Limits};
@@ -23,6 +23,7 @@ use crate::open::NodeError;
 pub(crate) struct Start {
     pub(crate) node: NodeName,
     pub(crate) directory: Directory,
+    pub(crate) history: History,
     pub(crate) packages: Vec<Package>,
     pub(crate) ledger: Ledger,
 }
@@ -41,29 +42,30 @@ pub(crate) async fn start(database: &dyn Database) -> Result<Start, NodeError> {
     let own = own_tables_by_name();
     let table = |name: &str| own.get(name).cloned().ok_or_else(|| damaged(format!("no table {name}")));
     let head = database.head().await?.ok_or_else(|| damaged(format!("{} has no row {LOG_HEAD}", name::META)))?;
-    let (directory, packages) =
+    let (history, packages) =
         (directory(database, &*table(name::DIRECTORY)?).await?, packages(database, &*table(name::CONTRACT)?).await?);
     let meta = database.select(&*table(name::META)?, "key", &[Cell::Text("node".to_owned())]).await?;
     let node = meta.first().and_then(|row| row.get(1)).and_then(Cell::as_str).unwrap_or_default();
     let node = NodeName::parse(node).map_err(|error| damaged(error.to_string()))?;
+    let directory = Directory::clone(history.newest());
     let ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
-    Ok(Start { node, directory, packages, ledger })
+    Ok(Start { node, directory, history, packages, ledger })
 }
 
-async fn directory(database: &dyn Database, table: &Table) -> Result<Directory, NodeError> {
+async fn directory(database: &dyn Database, table: &Table) -> Result<History, NodeError> {
     let rows = database.follow(table, "seq", None, usize::MAX).await?;
-    let mut directory: Option<Directory> = None;
+    let mut history: Option<History> = None;
     for row in &rows {
         let envelope = cell(table, row, "envelope")
             .and_then(Cell::as_bytes)
             .ok_or_else(|| damaged("a directory event has no envelope"))?;
         let event = DirectoryEvent::read(envelope)?;
-        match &mut directory {
-            None => directory = Some(Directory::found(&event)?),
-            Some(directory) => directory.apply(&event)?,
+        match &mut history {
+            None => history = Some(History::found(event)?),
+            Some(history) => history.push(event)?,
         }
     }
-    directory.ok_or_else(|| damaged("the directory is empty"))
+    history.ok_or_else(|| damaged("the directory is empty"))
 }
 
 async fn packages(database: &dyn Database, table: &Table) -> Result<Vec<Package>, NodeError> {
@@ -127,6 +129,15 @@ pub(crate) async fn tiles(
         }
     }
     Ok(tiles)
+}
+
+/// The position after the last outcome of another log that is here.
+pub(crate) async fn next_wanted(database: &dyn Database, log: &str) -> Result<u64, NodeError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::FEED) else { return Ok(0) };
+    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
+    let positions = rows.iter().filter_map(|row| cell(table, row, "position")?.as_count());
+    Ok(positions.max().map_or(0, |last| last + 1))
 }
 
 /// The root of the checkpoint of exactly this size.

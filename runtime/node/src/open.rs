@@ -10,18 +10,20 @@ use lockstep_core::clock::Clock;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::{Digest, Signer};
 use lockstep_core::database::{CommitError, Database, DatabaseError};
-use lockstep_core::directory::{Directory, DirectoryError, DirectoryEvent};
+use lockstep_core::directory::{Body, Directory, DirectoryError, DirectoryEvent, History};
 use lockstep_core::engine::{Engine, Limits};
 use lockstep_core::execute::Packages;
 use lockstep_core::log::Checkpoint;
 use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
+use lockstep_core::sync::{Directories, Message};
 use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::load;
+use crate::network::Network;
 use crate::pipeline;
 use crate::random::{Secrets, random_bytes};
 use crate::submit::Job;
@@ -140,10 +142,16 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     pub(crate) config: NodeConfig,
     pub(crate) name: NodeName,
+    /// The log that this node writes.
+    pub(crate) log: String,
     pub(crate) own: BTreeMap<String, Arc<Table>>,
     pub(crate) packages: PackageStore,
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
+    /// The directory as it was.
+    pub(crate) past: Past,
+    /// The other nodes, where this one talks to them.
+    pub(crate) network: std::sync::OnceLock<Arc<Network>>,
     stopped: Mutex<Option<String>>,
     /// Whether the committer waits for a database that does not take its batch.
     pub(crate) held_up: AtomicBool,
@@ -169,6 +177,28 @@ impl Shared {
 
     pub(crate) fn stop_reason(&self) -> Option<String> {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The directory after each of its events.
+pub(crate) struct Past(RwLock<History>);
+
+impl Past {
+    /// Notes an event that was committed.
+    pub(crate) fn push(&self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).push(event.clone())
+    }
+
+    /// The events after a seq.
+    pub(crate) fn after(&self, seq: u64) -> Vec<Arc<DirectoryEvent>> {
+        let history = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        history.events().iter().filter(|event| event.seq > seq).cloned().collect()
+    }
+}
+
+impl Directories for Past {
+    fn at(&self, seq: u64) -> Option<Arc<Directory>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).at(seq)
     }
 }
 
@@ -202,12 +232,34 @@ pub struct Node {
 /// # Errors
 /// [`NodeError`]; nothing is left half made.
 pub async fn create(parts: &Parts, node: &NodeName, genesis: &DirectoryEvent) -> Result<(), NodeError> {
-    let directory = Directory::found(genesis)?;
-    parts.database.prepare(&own_tables()).await?;
-    let log = format!("{node}/1");
-    let ledger = Ledger::new(directory.network(), log, genesis.time);
+    join(parts, node, &[(genesis.clone(), None)]).await
+}
+
+/// Makes the database of a node that joins a network: its tables, the directory up to the event that names the node,
+/// the first checkpoint. Events that propose a contract come with the package's bytes.
+///
+/// # Errors
+/// [`NodeError`]; nothing is left half made.
+pub async fn join(
+    parts: &Parts,
+    node: &NodeName,
+    events: &[(DirectoryEvent, Option<Vec<u8>>)],
+) -> Result<(), NodeError> {
+    let broken = |what: &str| NodeError::Broken(what.to_owned());
+    let ((genesis, _), later) = events.split_first().ok_or_else(|| broken("a network has a genesis"))?;
+    let mut directory = Directory::found(genesis)?;
+    let ledger = Ledger::new(directory.network(), format!("{node}/1"), genesis.time);
     let mut projection = Projection::new(&ledger, &own_tables_by_name());
-    projection.genesis(genesis, &directory, node.as_str());
+    projection.directory(genesis, &directory, None);
+    for (event, package) in later {
+        directory.apply(event)?;
+        projection.directory(event, &directory, package.as_deref());
+    }
+    if !directory.nodes().contains_key(node.as_str()) {
+        return Err(broken("the directory does not name the node"));
+    }
+    projection.meta(&directory, node.as_str());
+    parts.database.prepare(&all_tables(&directory)).await?;
     let projected = projection.finish(parts.signer.as_ref()).map_err(|error| NodeError::Broken(error.to_string()))?;
     parts.database.commit(&projected.batch).await?;
     write_checkpoint(&parts.checkpoint, &projected.note)
@@ -255,10 +307,13 @@ impl Node {
         parts.database.prepare(&all_tables(&loaded.directory)).await?;
         let shared = Arc::new(Shared {
             name: loaded.node,
+            log: loaded.ledger.log.clone(),
             own: own_tables_by_name(),
             packages: PackageStore::default(),
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
+            past: Past(RwLock::new(loaded.history)),
+            network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
             commits: watch::Sender::new(0),
@@ -336,6 +391,38 @@ impl Node {
     #[must_use]
     pub fn config(&self) -> &NodeConfig {
         &self.shared.config
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        self.shared.parts.signer.as_ref()
+    }
+
+    pub(crate) fn past(&self) -> &Past {
+        &self.shared.past
+    }
+
+    /// The log that this node writes, NODE/INCARNATION.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.shared.log.clone()
+    }
+
+    /// The first position of another node's log that is not here.
+    pub(crate) async fn next_wanted(&self, log: &str) -> Result<u64, NodeError> {
+        load::next_wanted(self.database(), log).await
+    }
+
+    /// Events of the directory with the packages that they propose, as they travel.
+    pub(crate) fn directory_message(&self, events: &[Arc<DirectoryEvent>]) -> Message {
+        let packages = events.iter().filter_map(|event| match &event.body {
+            Body::ContractPropose { manifest } => Some(self.shared.packages.package(&manifest.digest())?.encode()),
+            _ => None,
+        });
+        Message::Directory { events: events.iter().map(|event| event.stored()).collect(), packages: packages.collect() }
     }
 
     pub(crate) fn next_order(&self) -> u64 {

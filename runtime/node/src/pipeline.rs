@@ -33,19 +33,21 @@ use crate::submit::{Decided, Job, SubmitError, Work};
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 /// What batches are built on; dropped as a whole when one fails.
-struct Built {
-    generation: u64,
-    ledger: Ledger,
-    directory: Arc<Directory>,
-    tables: BTreeMap<String, Table>,
-    states: States,
+pub(crate) struct Built {
+    pub(crate) generation: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) tables: BTreeMap<String, Table>,
+    pub(crate) states: States,
+    /// Time of the last outcome received of each log, since this was built.
+    pub(crate) heard: BTreeMap<String, lockstep_core::time::Timestamp>,
     /// (actor, nonce) of intents that the committer has and has not answered for.
     in_flight: BTreeMap<(String, Digest), Digest>,
 }
 
-struct Pipeline {
-    shared: Arc<Shared>,
-    built: Built,
+pub(crate) struct Pipeline {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) built: Built,
     jobs: mpsc::Receiver<Job>,
     /// Groups that came back, each to be tried as one batch, before anything new.
     returned: VecDeque<Vec<Job>>,
@@ -77,7 +79,8 @@ fn states_tables(directory: &Directory) -> BTreeMap<String, Table> {
 impl Built {
     fn new(generation: u64, ledger: Ledger, directory: Arc<Directory>) -> Self {
         let tables = states_tables(&directory);
-        Built { generation, ledger, directory, tables, states: States::new(), in_flight: BTreeMap::new() }
+        let (states, heard, in_flight) = (States::new(), BTreeMap::new(), BTreeMap::new());
+        Built { generation, ledger, directory, tables, states, heard, in_flight }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
@@ -148,18 +151,16 @@ impl Pipeline {
         taken.map_err(|error| self.shared.stop(error.to_string())).ok()
     }
 
-    /// Whatever waits, up to a batch; an event of the directory stands alone.
+    /// Whatever waits, up to a batch; an event of the directory stands alone, and so does what was received.
     fn drain(&mut self, first: Job) -> Vec<Job> {
         let mut jobs = vec![first];
-        while jobs.len() < self.shared.config.batch
-            && !matches!(jobs.last(), Some(Job { work: Work::Directory { .. }, .. }))
-        {
+        while jobs.len() < self.shared.config.batch && !jobs.last().is_some_and(stands_alone) {
             match self.jobs.try_recv() {
                 Ok(job) => jobs.push(job),
                 Err(_) => break,
             }
         }
-        if jobs.len() > 1 && matches!(jobs.last(), Some(Job { work: Work::Directory { .. }, .. })) {
+        if jobs.len() > 1 && jobs.last().is_some_and(stands_alone) {
             let alone = jobs.pop().into_iter().collect();
             self.put_back(alone);
         }
@@ -204,6 +205,11 @@ impl Pipeline {
     }
 
     async fn prepare(&mut self, mut jobs: Vec<Job>) -> Result<Option<Prepared>, NodeError> {
+        if let [Job { work: Work::Received { shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
+            let (shares, verdicts, refused) = (shares.clone(), verdicts.clone(), *refused_by_database);
+            let job = jobs.remove(0);
+            return self.prepare_received(job, shares, &verdicts, refused).await;
+        }
         if let [Job { work: Work::Directory { event, package }, .. }] = jobs.as_slice() {
             let (event, package) = (event.clone(), package.clone());
             return Ok(self.prepare_directory(jobs.remove(0), &event, package));
@@ -251,7 +257,7 @@ impl Pipeline {
         self.finish(projection, kept, nonces, None).map(Some)
     }
 
-    fn finish(
+    pub(crate) fn finish(
         &mut self,
         projection: Projection,
         jobs: Vec<(Job, Decided)>,
@@ -272,7 +278,7 @@ impl Pipeline {
         })
     }
 
-    fn own(&self, table: &str) -> Result<Arc<Table>, NodeError> {
+    pub(crate) fn own(&self, table: &str) -> Result<Arc<Table>, NodeError> {
         self.shared
             .own
             .get(table)
@@ -408,6 +414,10 @@ impl Pipeline {
     }
 }
 
+fn stands_alone(job: &Job) -> bool {
+    !matches!(job.work, Work::Intent { .. })
+}
+
 fn nonce_reused(intent: &VerifiedIntent) -> SubmitError {
     let payload = intent.payload();
     SubmitError::Refused(Refusal::new(
@@ -416,7 +426,7 @@ fn nonce_reused(intent: &VerifiedIntent) -> SubmitError {
     ))
 }
 
-fn answer_all(job: Job, answer: &Result<Decided, SubmitError>) {
+pub(crate) fn answer_all(job: Job, answer: &Result<Decided, SubmitError>) {
     for waiter in job.waiters {
         // A waiter that has gone does not need its answer.
         drop(waiter.send(answer.clone()));

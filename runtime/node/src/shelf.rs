@@ -66,13 +66,7 @@ impl<'a> Shelf<'a> {
     }
 
     /// Outcomes of this node's own log from a position on.
-    pub(crate) async fn page(
-        &self,
-        log: &str,
-        from: u64,
-        limit: usize,
-        viewer: &Viewer,
-    ) -> Result<Page, NodeError> {
+    pub(crate) async fn page(&self, log: &str, from: u64, limit: usize, viewer: &Viewer) -> Result<Page, NodeError> {
         let intents = self.table(name::INTENT)?;
         let after = i64::try_from(from).unwrap_or(i64::MAX) - 1;
         let rows = self.database.follow(intents, "log_position", Some(after), limit).await?;
@@ -166,10 +160,8 @@ impl<'a> Shelf<'a> {
         let states = self.states(&intent).await?;
         let befores = self.befores(&events).await?;
         let judged = outcome.reasons().map(|reasons| reasons.judged.reads.as_slice()).unwrap_or_default();
-        let parties: BTreeMap<&RecordId, Arc<lockstep_core::json::Json>> = states
-            .iter()
-            .filter_map(|(record, state)| Some((record, state.as_ref()?.parties())))
-            .collect();
+        let parties: BTreeMap<&RecordId, Arc<lockstep_core::json::Json>> =
+            states.iter().filter_map(|(record, state)| Some((record, state.as_ref()?.parties()))).collect();
         let mut records = Vec::new();
         for target in intent.targets() {
             let event = events.iter().find(|event| event.header.record == target.record);
@@ -195,8 +187,7 @@ impl<'a> Shelf<'a> {
         let package = package.or(events.first().map(|event| event.header.package));
         let manifest: Option<&Manifest> =
             package.and_then(|digest| self.directory.package(&digest)).map(|contract| contract.manifest.as_ref());
-        let source =
-            Source { intent: &intent, outcome: &outcome, place: &place, manifest, events: sources, records };
+        let source = Source { intent: &intent, outcome: &outcome, place: &place, manifest, events: sources, records };
         Ok(share(&source, viewer))
     }
 

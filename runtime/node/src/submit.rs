@@ -6,13 +6,16 @@ use std::time::Duration;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
 use lockstep_core::directory::{Directory, DirectoryEvent};
-use lockstep_core::intent::{Door, Refusal, VerifiedIntent, verify};
+use lockstep_core::intent::{Door, Refusal, VerifiedIntent, sequencer, verify};
 use lockstep_core::json::Limits;
+use lockstep_core::names::NodeName;
+use lockstep_core::sync::Share;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::load;
 use crate::open::Node;
+use crate::receive::Taken;
 
 /// How an intent ended, in short; [`crate::outcome`] reads the whole of it from the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,13 +106,28 @@ pub(crate) enum Work {
         event: Box<DirectoryEvent>,
         package: Option<Vec<u8>>,
     },
+    /// An intent that another node has to sequence; it never waits in this node's line.
+    Elsewhere {
+        intent: Digest,
+        sequencer: NodeName,
+        submission: Vec<u8>,
+    },
+    /// What another node sequenced; the verdicts stand in the order of the shares once the job is answered.
+    Received {
+        shares: Arc<Vec<Share>>,
+        verdicts: Verdicts,
+    },
 }
+
+/// What became of each of many shares.
+pub(crate) type Verdicts = Arc<std::sync::Mutex<Vec<Taken>>>;
 
 impl Work {
     fn intent(&self) -> Option<Digest> {
         match self {
             Work::Intent { intent, .. } => Some(intent.id()),
-            Work::Directory { .. } => None,
+            Work::Elsewhere { intent, .. } => Some(*intent),
+            Work::Directory { .. } | Work::Received { .. } => None,
         }
     }
 }
@@ -152,6 +170,9 @@ impl Node {
         let mut entered = Vec::with_capacity(verified.len());
         for one in verified {
             entered.push(match one {
+                Ok(Work::Elsewhere { intent, sequencer, submission }) => {
+                    (Some(intent), self.elsewhere(intent, sequencer, submission).await)
+                }
                 Ok(work) => (work.intent(), self.queue(work).await.map(Waiting::Queued)),
                 Err(refusal) => (refusal.expired, self.known(refusal).await.map(Waiting::Known)),
             });
@@ -174,6 +195,20 @@ impl Node {
                 Ok(Ok(result)) => result,
             },
         }
+    }
+
+    /// Has another node sequence an intent, unless its outcome is here already.
+    async fn elsewhere(
+        &self,
+        intent: Digest,
+        sequencer: NodeName,
+        submission: Vec<u8>,
+    ) -> Result<Waiting, SubmitError> {
+        if let Ok(true) = load::is_decided(self.database(), &intent).await {
+            return Ok(Waiting::Known(Decided { intent, repeated: true }));
+        }
+        let network = self.network().cloned().ok_or_else(|| SubmitError::Stopped("it has no network".to_owned()))?;
+        Ok(Waiting::Queued(self.forward(network, sequencer, intent, submission)))
     }
 
     async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
@@ -210,8 +245,17 @@ impl Node {
             longest_expiry: self.config().longest_expiry,
             limits,
         };
-        let intent = verify(bytes, &door)?;
-        Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
+        match verify(bytes, &door) {
+            Ok(intent) => Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory }),
+            Err(refusal) if refusal.code == Code::WrongSequencer && self.network().is_some() => {
+                let sequencer = sequencer(bytes).filter(|node| directory.active_node(node.as_str()).is_some());
+                let sequencer = sequencer.filter(|node| node != self.name()).ok_or(refusal)?;
+                // Checked here as there: nobody else has to turn away what is no intent.
+                let intent = verify(bytes, &Door { node: &sequencer, ..door })?.id();
+                Ok(Work::Elsewhere { intent, sequencer, submission: bytes.to_vec() })
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Why there will be no answer: known when the pipeline has ended.
@@ -238,6 +282,29 @@ impl Node {
     /// # Errors
     /// [`SubmitError`]; an event that the directory does not take is `Refused`.
     pub async fn change_directory(
+        &self,
+        event: DirectoryEvent,
+        package: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<(), SubmitError> {
+        if self.directory().sequencer() == self.name().as_str() {
+            let event = self.with_votes(self.network(), event).await;
+            return self.take_directory(event, package, timeout).await;
+        }
+        match self.network() {
+            Some(network) => self.propose(network, &event, package, timeout).await,
+            None => {
+                let message = format!(
+                    "node {} orders the directory; start this one with `lockstep run`",
+                    self.directory().sequencer()
+                );
+                Err(Refusal::new(Code::DirectoryRefused, message).into())
+            }
+        }
+    }
+
+    /// Takes an event of the directory that has all its votes.
+    pub(crate) async fn take_directory(
         &self,
         event: DirectoryEvent,
         package: Option<Vec<u8>>,

@@ -87,6 +87,15 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
     Ok(intent)
 }
 
+/// The node that a submission is for, as far as it can be read.
+#[must_use]
+pub fn sequencer(bytes: &[u8]) -> Option<NodeName> {
+    let limits = Limits { bytes: bytes.len().max(1), ..Limits::default() };
+    let payload = Json::parse(bytes, &limits).ok()?.get("payload")?.as_str().map(str::to_owned)?;
+    let payload = data_encoding::BASE64.decode(payload.as_bytes()).ok()?;
+    NodeName::parse(Json::parse(&payload, &limits).ok()?.get("sequencer")?.as_str()?).ok()
+}
+
 /// Whether an intent must open all that its payload commits to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whole {

@@ -38,6 +38,8 @@ pub struct Feed {
     pub log: String,
     /// The position after the last leaf that this covers; what the receiver may not see is left out.
     pub next: u64,
+    /// Whether more is on its way at once.
+    pub more: bool,
     /// The shares, in the order of the log.
     pub shares: Vec<Share>,
 }
@@ -47,6 +49,13 @@ pub struct Feed {
 pub enum Message {
     /// Who speaks and what it has.
     Hello(Hello),
+    /// Who speaks was invited and is in no directory yet.
+    Invited {
+        /// The invitation's envelope.
+        invitation: Vec<u8>,
+        /// Its secret.
+        secret: Digest,
+    },
     /// Events of the directory, in order, with the packages that they propose.
     Directory {
         /// The events' envelopes, as they are stored.
@@ -155,6 +164,7 @@ impl Message {
     pub fn kind(&self) -> &'static str {
         match self {
             Message::Hello(_) => "hello",
+            Message::Invited { .. } => "invited",
             Message::Directory { .. } => "directory",
             Message::WantDirectory { .. } => "directory.want",
             Message::Feed(_) => "feed",
@@ -180,12 +190,15 @@ impl Message {
                     hello.wants.iter().map(|(log, position)| (log.clone(), Json::from(*position))).collect();
                 json!({"version": VERSION, "network": hello.network.to_string(), "node": hello.node.as_str(), "directory": hello.directory, "wants": wants})
             }
+            Message::Invited { invitation, secret } => {
+                json!({"invitation": embedded(invitation), "secret": secret.to_string()})
+            }
             Message::Directory { events, packages } => {
                 json!({"events": embedded_all(events), "packages": encoded_all(packages)})
             }
             Message::WantDirectory { after } => json!({"after": *after}),
             Message::Feed(feed) => {
-                json!({"log": feed.log.as_str(), "next": feed.next, "shares": shares_to_json(&feed.shares)})
+                json!({"log": feed.log.as_str(), "next": feed.next, "more": feed.more, "shares": shares_to_json(&feed.shares)})
             }
             Message::Ack { log, next } => json!({"log": log.as_str(), "next": *next}),
             Message::Fetch { record, from, to } => json!({"record": record.as_str(), "from": *from, "to": *to}),
@@ -234,6 +247,10 @@ impl Message {
 fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
     Ok(match kind {
         "hello" => Message::Hello(read_hello(fields)?),
+        "invited" => {
+            let invitation = bytes(fields, "invitation")?;
+            Message::Invited { invitation, secret: fields.parsed("secret", Digest::parse)? }
+        }
         "directory" => {
             let events = fields.array("events")?.iter().map(|event| event.canonical().into_bytes()).collect();
             let packages = fields.array("packages")?.iter().map(decoded).collect::<Result<_, _>>()?;
@@ -243,6 +260,7 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
         "feed" => Message::Feed(Feed {
             log: fields.text("log")?.to_owned(),
             next: fields.count("next")?,
+            more: fields.boolean("more")?,
             shares: read_shares(fields)?,
         }),
         "ack" => Message::Ack { log: fields.text("log")?.to_owned(), next: fields.count("next")? },

@@ -253,7 +253,8 @@ impl Net {
             directory,
         };
         let mut projection = Projection::new(&net.ledger, &own_tables_by_name());
-        projection.genesis(&genesis, &net.directory, "acme");
+        projection.meta(&net.directory, "acme");
+        projection.directory(&genesis, &net.directory, None);
         net.commit(projection);
         net
     }

@@ -1,0 +1,281 @@
+//! The other nodes: who is connected, what was sent and received, and the way for intents and events of the
+//! directory that another node has to order.
+//!
+//! A connection is one `session`; `dial` keeps one to every node that this one has to reach. What may be sent to whom
+//! is decided by `lockstep_core::sync`; nothing here looks into a share.
+
+mod answer;
+mod dial;
+mod invited;
+mod session;
+mod take;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lockstep_core::codes::Code;
+use lockstep_core::crypto::Digest;
+use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::intent::Refusal;
+use lockstep_core::json::{Json, json};
+use lockstep_core::names::NodeName;
+use lockstep_core::sync::Message;
+use lockstep_core::time::Timestamp;
+use lockstep_core::transport::Transport;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::load;
+use crate::open::Node;
+use crate::submit::{Decided, SubmitError};
+
+pub use dial::{Serving, keep_connected};
+pub use invited::{Guest, GuestError, ask_to_join};
+
+/// Messages that wait for a slow peer; then whoever sends waits.
+const OUTBOX: usize = 64;
+/// Between two looks for a connection or an outcome.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What came of a request to another node: nothing, or code and message.
+type Refused = Option<(String, String)>;
+
+/// What this node knows of another one.
+#[derive(Default)]
+struct Peer {
+    /// Where messages to it go, while it is connected.
+    out: Option<mpsc::Sender<Message>>,
+    /// Number of the connection that this is.
+    connection: u64,
+    since: Option<Timestamp>,
+    /// Whether it said that all of its log that is for this node was sent.
+    complete: bool,
+    /// Shares of it that wait for something.
+    held: u64,
+    /// The position in this node's log up to which it has committed.
+    acked: u64,
+    /// The position up to which it was sent.
+    sent: u64,
+    /// Messages that proved nothing, or were none.
+    refused: u64,
+    last_error: Option<String>,
+}
+
+/// The other nodes.
+pub struct Network {
+    transport: Arc<dyn Transport>,
+    peers: Mutex<BTreeMap<String, Peer>>,
+    numbers: AtomicU64,
+    answers: Mutex<BTreeMap<u64, oneshot::Sender<Refused>>>,
+    votes: Mutex<BTreeMap<(String, Digest), oneshot::Sender<Option<Vec<u8>>>>>,
+    fetches: Mutex<BTreeMap<String, oneshot::Sender<Vec<lockstep_core::sync::Share>>>>,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Network {
+    /// A network without connections.
+    #[must_use]
+    pub fn new(transport: Arc<dyn Transport>) -> Self {
+        Network {
+            transport,
+            peers: Mutex::default(),
+            numbers: AtomicU64::new(1),
+            answers: Mutex::default(),
+            votes: Mutex::default(),
+            fetches: Mutex::default(),
+        }
+    }
+
+    fn peer<T>(&self, node: &str, change: impl FnOnce(&mut Peer) -> T) -> T {
+        change(guard(&self.peers).entry(node.to_owned()).or_default())
+    }
+
+    /// Where messages to a node go, while it is connected.
+    fn out(&self, node: &str) -> Option<mpsc::Sender<Message>> {
+        guard(&self.peers).get(node).and_then(|peer| peer.out.clone()).filter(|out| !out.is_closed())
+    }
+
+    /// Sends to a node as soon as it is connected; `None` where nobody waits any more.
+    async fn send<T>(&self, node: &str, message: Message, waiting: &oneshot::Sender<T>) -> Option<()> {
+        let mut message = Some(message);
+        loop {
+            if waiting.is_closed() {
+                return None;
+            }
+            if let (Some(out), Some(next)) = (self.out(node), message.take()) {
+                match out.send(next).await {
+                    Ok(()) => return Some(()),
+                    Err(back) => message = Some(back.0),
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    fn ask(&self) -> (u64, oneshot::Receiver<Refused>) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (answer, waiting) = oneshot::channel();
+        guard(&self.answers).insert(number, answer);
+        (number, waiting)
+    }
+
+    fn answered(&self, number: u64, refused: Refused) {
+        if let Some(answer) = guard(&self.answers).remove(&number) {
+            // Who asked may have gone.
+            drop(answer.send(refused));
+        }
+    }
+
+    /// What is known of the other nodes: who is connected, and whether both sides have all of each other.
+    #[must_use]
+    pub fn status(&self, directory: &Directory, own: &NodeName) -> Json {
+        let peers = guard(&self.peers);
+        let mut caught_up = true;
+        let mut list = Vec::new();
+        for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
+            if directory.active_node(name).is_none() {
+                continue;
+            }
+            let nothing = Peer::default();
+            let peer = peers.get(name).unwrap_or(&nothing);
+            let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
+            let behind = peer.sent.saturating_sub(peer.acked);
+            caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0;
+            list.push(json!({
+                "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
+                "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
+                "unconfirmed": behind, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+            }));
+        }
+        json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})
+    }
+}
+
+impl Node {
+    /// Has the node talk to others from now on.
+    pub fn attach(&self, network: Arc<Network>) {
+        // The first one stays: a node has one set of connections.
+        drop(self.shared().network.set(network));
+    }
+
+    /// The other nodes, where this one talks to them.
+    #[must_use]
+    pub fn network(&self) -> Option<&Arc<Network>> {
+        self.shared().network.get()
+    }
+
+    /// Hands an intent to the node that sequences its records; the outcome is known when it has come back.
+    pub(crate) fn forward(
+        &self,
+        network: Arc<Network>,
+        sequencer: NodeName,
+        intent: Digest,
+        submission: Vec<u8>,
+    ) -> oneshot::Receiver<Result<Decided, SubmitError>> {
+        let (waiter, waiting) = oneshot::channel();
+        let node = self.clone();
+        tokio::spawn(async move {
+            let (number, answer) = network.ask();
+            let message = Message::Forward { number, submission };
+            if network.send(sequencer.as_str(), message, &waiter).await.is_none() {
+                return;
+            }
+            let ended = match answer.await {
+                Ok(Some((code, message))) => Some(Err(SubmitError::Refused(refusal(&code, message)))),
+                // Lost with the connection, or taken: the feed tells.
+                Ok(None) | Err(_) => None,
+            };
+            let ended = match ended {
+                Some(ended) => ended,
+                None => match node.comes_back(&intent, &waiter).await {
+                    Some(decided) => Ok(decided),
+                    None => return,
+                },
+            };
+            drop(waiter.send(ended));
+        });
+        waiting
+    }
+
+    /// Waits until an intent is decided here; `None` where nobody waits any more.
+    async fn comes_back<T>(&self, intent: &Digest, waiting: &oneshot::Sender<T>) -> Option<Decided> {
+        loop {
+            if waiting.is_closed() {
+                return None;
+            }
+            if let Ok(true) = load::is_decided(self.database(), intent).await {
+                return Some(Decided { intent: *intent, repeated: false });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Has the node that orders the directory take an event, and waits until it is here.
+    pub(crate) async fn propose(
+        &self,
+        network: &Network,
+        event: &DirectoryEvent,
+        package: Option<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<(), SubmitError> {
+        let sequencer = self.directory().sequencer().to_owned();
+        let (number, answer) = network.ask();
+        let (waiter, _waiting) = oneshot::channel::<()>();
+        let proposal = async {
+            let message = Message::Propose { number, event: event.stored(), package };
+            network.send(&sequencer, message, &waiter).await;
+            if let Ok(Some((code, message))) = answer.await {
+                return Err(SubmitError::Refused(refusal(&code, message)));
+            }
+            while self.directory().seq() < event.seq {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(timeout, proposal).await.unwrap_or(Err(SubmitError::TimedOut(timeout)))
+    }
+
+    /// Collects the votes that an event of the directory needs.
+    pub(crate) async fn with_votes(&self, network: Option<&Arc<Network>>, mut event: DirectoryEvent) -> DirectoryEvent {
+        let directory = self.directory();
+        if let Ok(own) = event.countersign(self.signer()) {
+            event.add_signature(own);
+        }
+        let Some(network) = network.filter(|_| !directory.votes(&event).reached()) else {
+            return directory.settled(&event);
+        };
+        let mut asked = tokio::task::JoinSet::new();
+        for (name, _) in directory.nodes().iter().filter(|(name, _)| name.as_str() != self.name().as_str()) {
+            let Some(out) = network.out(name) else { continue };
+            let (answer, waiting) = oneshot::channel();
+            guard(&network.votes).insert((name.clone(), event.head()), answer);
+            let message = Message::Vote { event: event.stored() };
+            asked.spawn(async move {
+                out.send(message).await.ok()?;
+                tokio::time::timeout(Duration::from_secs(5), waiting).await.ok()?.ok()?
+            });
+        }
+        while let Some(answer) = asked.join_next().await {
+            let voted = answer.ok().flatten().and_then(|stored| DirectoryEvent::read(&stored).ok());
+            for signature in voted
+                .filter(|voted| voted.head() == event.head())
+                .into_iter()
+                .flat_map(|voted| voted.envelope.signatures)
+            {
+                event.add_signature(signature);
+            }
+            if directory.votes(&event).reached() {
+                break;
+            }
+        }
+        directory.settled(&event)
+    }
+}
+
+fn refusal(code: &str, message: String) -> Refusal {
+    Refusal::new(Code::parse(code).unwrap_or(Code::Internal), message)
+}

@@ -1,0 +1,130 @@
+//! Taking in what a peer feeds: compare, fetch what is missing, answer.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::directory::DirectoryEvent;
+use lockstep_core::names::RecordId;
+use lockstep_core::package::Package;
+use lockstep_core::sync::{Feed, Message, Share, Wait};
+use tokio::sync::{mpsc, oneshot};
+
+use super::guard;
+use super::session::{Ended, Session};
+use crate::receive::Taken;
+use crate::submit::SubmitError;
+
+/// How long a batch of what was received may take.
+const COMMIT: Duration = Duration::from_secs(60);
+/// How long an answer to a fetch may take.
+const FETCH: Duration = Duration::from_secs(10);
+/// How often what waits is tried again at once.
+const TRIES: usize = 8;
+
+impl Session {
+    /// Takes what comes, in order.
+    pub(super) async fn take(self: Arc<Self>, mut arriving: mpsc::Receiver<Message>) -> Result<(), Ended> {
+        let mut held: Vec<Share> = Vec::new();
+        while let Some(message) = arriving.recv().await {
+            match message {
+                Message::Directory { events, packages } => self.directory(&events, &packages).await?,
+                Message::Feed(feed) => held = self.feed_in(feed, held).await?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn directory(&self, events: &[Vec<u8>], packages: &[Vec<u8>]) -> Result<(), Ended> {
+        let packages: Vec<(Package, &Vec<u8>)> =
+            packages.iter().filter_map(|bytes| Some((Package::decode(bytes).ok()?, bytes))).collect();
+        for stored in events {
+            let event = DirectoryEvent::read(stored).map_err(|error| Ended::Protocol(error.to_string()))?;
+            if event.seq <= self.node.directory().seq() {
+                continue;
+            }
+            let proposed = match &event.body {
+                lockstep_core::directory::Body::ContractPropose { manifest } => Some(manifest.digest()),
+                _ => None,
+            };
+            let package = packages.iter().find(|(package, _)| Some(package.digest()) == proposed);
+            let package = package.map(|(_, bytes)| (*bytes).clone());
+            let seq = event.seq;
+            match self.node.take_directory(event, package, COMMIT).await {
+                Ok(()) => {}
+                // Another peer was faster.
+                Err(_) if self.node.directory().seq() >= seq => {}
+                Err(error) => return Err(Ended::Protocol(format!("event {seq} of the directory: {error}"))),
+            }
+        }
+        let seq = self.node.directory().seq();
+        self.directory.send_modify(|known| *known = seq.max(*known));
+        Ok(())
+    }
+
+    /// Takes a feed; what cannot be applied yet is handed back and tried again with the next one.
+    async fn feed_in(&self, feed: Feed, mut held: Vec<Share>) -> Result<Vec<Share>, Ended> {
+        let (log, next, more) = (feed.log, feed.next, feed.more);
+        held.extend(feed.shares);
+        for _ in 0..TRIES {
+            let before = held.len();
+            held = self.apply(held).await?;
+            if held.is_empty() || held.len() == before {
+                break;
+            }
+        }
+        let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
+        self.network.peer(&self.peer, |peer| (peer.held, peer.complete) = (count, !more));
+        self.send(Message::Ack { log, next }).await?;
+        Ok(held)
+    }
+
+    /// Applies what can be applied; what waits comes back, after what it waits for was fetched where that goes.
+    async fn apply(&self, shares: Vec<Share>) -> Result<Vec<Share>, Ended> {
+        if shares.is_empty() {
+            return Ok(shares);
+        }
+        let taken = self.node.receive(shares.clone(), COMMIT).await;
+        let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
+        let mut held = Vec::new();
+        let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
+        for (share, taken) in shares.into_iter().zip(taken) {
+            match taken {
+                Taken::Applied(_) | Taken::Repeated => {}
+                Taken::Waits(wait) => {
+                    if let Wait::Events { record, from, to } = wait {
+                        wanted.insert((record, from, to));
+                    }
+                    held.push(share);
+                }
+                Taken::Objected(objection) => {
+                    let what = format!("objection to {}: {}", share.place.log, objection.message);
+                    self.node.notice(&what);
+                    self.network.peer(&self.peer, |peer| peer.last_error = Some(what));
+                    held.push(share);
+                }
+                Taken::Refused(what) => {
+                    self.network
+                        .peer(&self.peer, |peer| (peer.refused, peer.last_error) = (peer.refused + 1, Some(what)));
+                }
+                Taken::Blocked => held.push(share),
+            }
+        }
+        for (record, from, to) in wanted {
+            let fetched = self.ask_for(record, from, to).await?;
+            if !fetched.is_empty() {
+                let taken = self.node.receive(fetched, COMMIT).await;
+                taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
+            }
+        }
+        Ok(held)
+    }
+
+    async fn ask_for(&self, record: RecordId, from: u64, to: u64) -> Result<Vec<Share>, Ended> {
+        let (answer, waiting) = oneshot::channel();
+        guard(&self.network.fetches).insert(self.fetching(&record), answer);
+        self.send(Message::Fetch { record, from, to }).await?;
+        Ok(tokio::time::timeout(FETCH, waiting).await.ok().and_then(Result::ok).unwrap_or_default())
+    }
+}

@@ -1,0 +1,193 @@
+//! Step `receive`: what other nodes sequenced is compared with what is known here, and becomes a batch.
+//!
+//! It ends in the same commit as what this node sequences. A share that cannot be applied now leaves no row; what
+//! became of each stands beside the job.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use lockstep_core::directory::Directory;
+use lockstep_core::event::Header;
+use lockstep_core::names::RecordId;
+use lockstep_core::outcome::Outcome;
+use lockstep_core::project::Projection;
+use lockstep_core::record::States;
+use lockstep_core::sync::{Arrived, Comparing, Comparison, Level, Objection, Share, Viewer, Wait, compare};
+use lockstep_core::tables::{Cell, name};
+use lockstep_core::time::Timestamp;
+
+use crate::commit::Prepared;
+use crate::load::{self, cell};
+use crate::open::{Node, NodeError, Shared};
+use crate::pipeline::{Pipeline, answer_all};
+use crate::submit::{Decided, Job, SubmitError, Verdicts, Work};
+
+/// How far another node's clock may be ahead.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// A node that executes to compare gets so many times what a sequencer allows.
+const GENEROSITY: u64 = 8;
+
+/// What became of a share.
+#[derive(Clone, Debug)]
+pub enum Taken {
+    /// It is applied.
+    Applied(Level),
+    /// It was here already.
+    Repeated,
+    /// Something must be there first.
+    Waits(Wait),
+    /// It is not what its sequencer had to do; the record waits.
+    Objected(Objection),
+    /// It proves nothing.
+    Refused(String),
+    /// The database refuses its rows; its operator sees why.
+    Blocked,
+}
+
+/// What comparing many shares gave.
+struct Compared {
+    taken: Vec<Taken>,
+    arrived: Vec<Arrived>,
+    states: States,
+    heard: Vec<(String, Timestamp)>,
+}
+
+impl Node {
+    /// Compares what another node sequenced and applies what is in order; in the order of the shares.
+    ///
+    /// # Errors
+    /// [`SubmitError`] where the node cannot take it in now.
+    pub async fn receive(&self, shares: Vec<Share>, timeout: Duration) -> Result<Vec<Taken>, SubmitError> {
+        let verdicts = Verdicts::default();
+        let work = Work::Received { shares: Arc::new(shares), verdicts: verdicts.clone() };
+        let waiting = self.queue(work).await?;
+        match tokio::time::timeout(timeout, waiting).await {
+            Err(_) => Err(SubmitError::TimedOut(timeout)),
+            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Ok(result)) => {
+                result?;
+                Ok(verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    pub(crate) async fn prepare_received(
+        &mut self,
+        job: Job,
+        shares: Arc<Vec<Share>>,
+        verdicts: &Verdicts,
+        refused: bool,
+    ) -> Result<Option<Prepared>, NodeError> {
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        if refused {
+            *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Taken::Blocked; shares.len()];
+            answer_all(job, &Ok(decided));
+            return Ok(None);
+        }
+        self.load_received(&shares).await?;
+        let known = self.known(&shares).await?;
+        let compared = self.compare(shares, known).await?;
+        self.built.states = compared.states;
+        *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = compared.taken;
+        if compared.arrived.is_empty() {
+            answer_all(job, &Ok(decided));
+            return Ok(None);
+        }
+        self.built.heard.extend(compared.heard);
+        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
+        for arrived in &compared.arrived {
+            let Arrived { intent, outcome, events, place, .. } = arrived;
+            projection.received(intent, outcome, events, place, &self.built.directory);
+        }
+        self.finish(projection, vec![(job, decided)], Vec::new(), None).map(Some)
+    }
+
+    /// The records that the shares are about, as they stand here.
+    async fn load_received(&mut self, shares: &[Share]) -> Result<(), NodeError> {
+        let mut records: BTreeSet<RecordId> = BTreeSet::new();
+        for share in shares {
+            let headers = share.events.iter().filter_map(|event| Header::read(&event.header).ok());
+            records.extend(headers.map(|header| header.record));
+            let outcome = Outcome::read(&share.outcome).ok();
+            let judged = outcome.iter().filter_map(Outcome::reasons).flat_map(|reasons| &reasons.judged.reads);
+            records.extend(judged.map(|read| read.record.clone()));
+        }
+        let named = records.into_iter().map(|record| (record, None)).collect();
+        let (database, events) = (self.shared.parts.database.clone(), self.own(name::EVENT)?);
+        load::records_named(database.as_ref(), &self.built.tables, &events, named, &mut self.built.states).await
+    }
+
+    /// The intents of the shares that are decided here.
+    async fn known(&self, shares: &[Share]) -> Result<BTreeSet<String>, NodeError> {
+        let table = self.own(name::INTENT)?;
+        let ids: Vec<Cell> =
+            shares.iter().filter_map(Share::intent).map(|intent| Cell::Text(intent.to_string())).collect();
+        let rows = self.shared.parts.database.select(&table, "intent_id", &ids).await?;
+        let ids = rows.iter().filter_map(|row| cell(&table, row, "intent_id").and_then(Cell::as_str));
+        Ok(ids.map(str::to_owned).collect())
+    }
+
+    async fn compare(&mut self, shares: Arc<Vec<Share>>, known: BTreeSet<String>) -> Result<Compared, NodeError> {
+        let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
+        let (states, heard) = (std::mem::take(&mut self.built.states), self.built.heard.clone());
+        let running = tokio::task::spawn_blocking(move || {
+            let mut known = known;
+            let mut compared = Compared { taken: Vec::new(), arrived: Vec::new(), states, heard: Vec::new() };
+            let mut heard = heard;
+            for share in shares.iter() {
+                let intent = share.intent().map(|intent| intent.to_string()).unwrap_or_default();
+                let log = &share.place.log;
+                let taken = match known.contains(&intent) {
+                    true => Taken::Repeated,
+                    false => one(&shared, &directory, share, &mut compared, heard.get(log).copied()),
+                };
+                if let (Taken::Applied(_), Some(last)) = (&taken, compared.arrived.last()) {
+                    known.insert(intent);
+                    heard.insert(log.clone(), last.outcome.time);
+                    compared.heard.push((log.clone(), last.outcome.time));
+                }
+                compared.taken.push(taken);
+            }
+            compared
+        });
+        running.await.map_err(|error| NodeError::Broken(error.to_string()))
+    }
+}
+
+fn one(
+    shared: &Shared,
+    directory: &Directory,
+    share: &Share,
+    compared: &mut Compared,
+    last_time: Option<Timestamp>,
+) -> Taken {
+    let viewer = Viewer { participants: directory.stands_for(shared.name.as_str()) };
+    let comparing = Comparing {
+        directory,
+        directories: &shared.past,
+        viewer: &viewer,
+        states: &compared.states,
+        packages: &shared.packages,
+        engine: shared.parts.engine.as_ref(),
+        limits: shared.config.limits.times(GENEROSITY),
+        now: shared.parts.clock.now(),
+        tolerance: CLOCK_TOLERANCE,
+        last_time,
+    };
+    match compare(share, &comparing) {
+        Comparison::Apply(arrived) => {
+            for event in &arrived.events {
+                compared.states.insert(event.header.record.clone(), Some(event.after.clone()));
+            }
+            let level = arrived.level;
+            compared.arrived.push(*arrived);
+            Taken::Applied(level)
+        }
+        Comparison::Wait(wait) => Taken::Waits(wait),
+        Comparison::Object(objection) => Taken::Objected(objection),
+        Comparison::Refuse(what) => Taken::Refused(what),
+    }
+}
