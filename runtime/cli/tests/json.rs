@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::schema::Schema;
+use support::daemon::Daemon;
 use support::{Place, package, root};
 
 /// Holds documents against the schemas and notes which ones were used.
@@ -105,6 +106,11 @@ fn every_verb_prints_what_its_schema_says() {
         let after = place.well(&[name, "--after", last.trim_matches('"'), "--json"]);
         assert!(after.stdout.is_empty(), "nothing comes after the last position");
     }
+    // A node that runs says where on its first line and nothing after it.
+    let mut node = Daemon::start(&place, &["--json"]);
+    schemas.check("run", &Json::parse(node.first.trim().as_bytes(), &Limits::default()).unwrap());
+    node.signal("TERM");
+    assert_eq!(node.ended(), (Some(0), String::new()));
     // These are held to their schemas where they are tested: they build, or take longer.
     let elsewhere = ["contract-build", "demo"];
     let all: BTreeSet<String> = std::fs::read_dir(root().join("docs/schemas/cli"))
