@@ -93,6 +93,31 @@ fn a_contract_that_does_something_else_is_found_by_executing_it_again() {
 }
 
 #[test]
+fn what_was_judged_under_an_earlier_directory_is_executed_again_too() {
+    let mut net = Net::grown(700, 10);
+    let executed = |net: &Net, engine| {
+        audited(&net.copy(), Known { executor: Some((engine, Limits::default())), ..Known::default() })
+    };
+    let before = executed(&net, &Script).executed;
+    net.judging = Some(net.directory.clone());
+    net.actor("late@acme");
+    net.rotate("carol@acme");
+    net.keys.remove("late@acme");
+    net.keys.remove("carol@acme");
+    for _ in 0..20 {
+        let wish = net.wish(true);
+        net.submit(vec![wish]);
+    }
+    let (seq, head) = net.judging.as_ref().map(|judging| (judging.seq(), judging.head())).unwrap();
+    assert!(seq < net.directory.seq() && head != net.directory.head());
+    let report = executed(&net, &Script);
+    assert!(report.is_clean(), "{:#?}", report.findings);
+    assert!(report.executed >= before + 15, "{} after {before}", report.executed);
+    let (meddled, earlier) = (executed(&net, &Meddler).findings, executed(&Net::grown(700, 10), &Meddler).findings);
+    assert!(meddled.len() > earlier.len(), "{} and {}", meddled.len(), earlier.len());
+}
+
+#[test]
 fn a_newer_format_is_a_finding() {
     let net = Net::grown(800, 4);
     let mut newer = net.copy();

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use audit_network::{Copy, Dice, Net, audited};
 use lockstep_core::audit::{Finding, Known};
 use lockstep_core::codes::Code;
+use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::tables::{Cell, Class, Row, Table, name};
 use lockstep_core::time::Timestamp;
 
@@ -185,6 +186,96 @@ fn one_edited_cell_is_named_and_nobody_else_is_accused() {
         short.len(),
         short.iter().take(40).cloned().collect::<Vec<_>>().join("\n")
     );
+}
+
+/// The tables of the directory, in a network that several participants joined.
+const AGREED: [&str; 4] = [name::DIRECTORY, name::PARTICIPANT, name::NODE, name::ACTOR];
+
+#[test]
+fn an_edited_cell_of_a_network_of_several_participants_is_named() {
+    let net = Net::grown(101, 2);
+    let (copy, mut dice) = (net.copy(), Dice(101));
+    assert!(net.directory.participants().len() > 5, "several have joined");
+    let (mut tried, mut short) = (0, Vec::new());
+    for table in net.tables().into_iter().filter(|table| AGREED.contains(&table.name.as_str())) {
+        let rows = &copy.rows[&table.name];
+        for row in 0..rows.len() {
+            for (at, column) in table.columns.iter().enumerate() {
+                let mut all = edits(&table, rows, row, at, &mut dice);
+                while scale() == 1 && all.len() > 1 {
+                    all.swap_remove(dice.below(all.len()));
+                }
+                for (kind, edited) in all {
+                    let mut tampered = copy.clone();
+                    tampered.rows.get_mut(&table.name).unwrap()[row][at] = edited;
+                    let findings = audited(&tampered, Known::default()).findings;
+                    tried += 1;
+                    if let Err(why) =
+                        judge(&table, &column.name, &rows[row], &tampered.rows[&table.name][row], &findings)
+                    {
+                        short.push(format!("{}.{} row {row}, {kind}: {why}", table.name, column.name));
+                    }
+                }
+            }
+        }
+    }
+    println!("{tried} edits, {} not named precisely", short.len());
+    assert!(short.is_empty(), "{} of {tried} fall short:\n{}", short.len(), short.join("\n"));
+}
+
+#[test]
+fn a_deleted_row_of_a_network_of_several_participants_is_missed() {
+    let net = Net::grown(103, 2);
+    let copy = net.copy();
+    let mut short = Vec::new();
+    for table in net.tables().into_iter().filter(|table| AGREED.contains(&table.name.as_str())) {
+        for row in 0..copy.rows[&table.name].len() {
+            let mut tampered = copy.clone();
+            let gone = tampered.rows.get_mut(&table.name).unwrap().remove(row);
+            let findings = audited(&tampered, Known::default()).findings;
+            let own = |finding: &Finding| finding.table == table.name && finding.key == key_of(&table, &gone);
+            if !findings.iter().any(own) || !findings.iter().all(own) {
+                short.push(format!("{} row {row}:\n{}", table.name, show(&findings)));
+            }
+        }
+    }
+    assert!(short.is_empty(), "{}", short.join("\n"));
+}
+
+#[test]
+fn a_countersignature_dropped_altered_or_added_is_found() {
+    let net = Net::grown(105, 2);
+    let (copy, table) = (net.copy(), net.tables().into_iter().find(|table| table.name == name::DIRECTORY).unwrap());
+    let at = table.position("envelope").unwrap();
+    let mut tried = 0;
+    for row in 0..copy.rows[name::DIRECTORY].len() {
+        let stored = copy.rows[name::DIRECTORY][row][at].as_bytes().unwrap();
+        let event = DirectoryEvent::read(stored).unwrap();
+        let mut spoiled = Vec::new();
+        for signature in 0..event.envelope.signatures.len() {
+            let (mut dropped, mut altered, mut renamed) = (event.clone(), event.clone(), event.clone());
+            dropped.envelope.signatures.remove(signature);
+            altered.envelope.signatures[signature].sig[3] ^= 1;
+            renamed.envelope.signatures[signature].keyid = "00".repeat(32);
+            spoiled.extend([altered, renamed]);
+            spoiled.extend((!dropped.envelope.signatures.is_empty()).then_some(dropped));
+        }
+        for node in net.nodes.values() {
+            let mut added = event.clone();
+            added.add_signature(event.countersign(node).unwrap());
+            spoiled.extend((added.envelope.signatures.len() > event.envelope.signatures.len()).then_some(added));
+        }
+        for bad in spoiled {
+            let mut tampered = copy.clone();
+            tampered.rows.get_mut(name::DIRECTORY).unwrap()[row][at] = Cell::Bytes(bad.stored());
+            let (before, after) = (&copy.rows[name::DIRECTORY][row], &tampered.rows[name::DIRECTORY][row]);
+            let findings = audited(&tampered, Known::default()).findings;
+            judge(&table, "envelope", before, after, &findings)
+                .unwrap_or_else(|why| panic!("event {}: {why}", event.seq));
+            tried += 1;
+        }
+    }
+    assert!(tried > 100, "{tried}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::crypto::{Digest, Envelope, EnvelopeSignature, PublicKey};
-use crate::directory::{Actor, Body, Directory, DirectoryError, DirectoryEvent, History, Mend};
+use crate::directory::{Actor, Body, Directory, DirectoryError, DirectoryEvent, History, Mend, Status};
 use crate::names::{ActorId, ContractName, Version};
 use crate::package::{Manifest, Package};
 use crate::tables::{Cell, name};
@@ -237,6 +237,11 @@ impl Agreed {
             } else if approves && self.approved_at(seq, &manifest, tables) {
                 let participant = by.filter(|_| !leaves).map(|by| by.participant().to_string());
                 mend.approved.push((participant, manifest.name.clone(), manifest.version));
+            } else if approves && matches!(contracts.text(row, "status"), Some("active" | "superseded")) {
+                let known = self.directory.package(&digest).filter(|found| found.status == Status::Proposed);
+                let approves = |body: &Body| matches!(body, Body::ContractApprove { package } if *package == digest);
+                let missing = known.and_then(|found| self.missing_approval(seq, by, &found.approvals, approves));
+                mend.approved.extend(missing.map(|one| (Some(one), manifest.name.clone(), manifest.version)));
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Participants and nodes, where the directory event that made or changed them is damaged.
 
+use std::collections::BTreeSet;
+
 use crate::crypto::PublicKey;
 use crate::directory::{Body, Membership, Mend, Node, Participant, addresses_from_json};
 use crate::json::{Json, Limits};
@@ -32,8 +34,43 @@ impl Agreed {
             }
         }
         if matches!(kind, "participant.approve" | "") {
-            mend.approved_participants.extend(by.and_then(|by| self.approved(seq, by.participant().as_str(), mend)));
+            let waiting =
+                self.directory.participants().iter().filter(|(_, found)| found.status == Membership::Proposed);
+            for (name, found) in waiting {
+                let decided = participants.with_key(&[Cell::Text(name.clone())]).first().is_some_and(|row| {
+                    participants.count(*row, "directory_seq") != Some(seq)
+                        && matches!(participants.text(*row, "status"), Some("active" | "left"))
+                });
+                let missing =
+                    decided.then(|| self.missing_approval(seq, by, &found.approvals, |body| approves(body, name)));
+                mend.approved_participants.extend(missing.flatten().map(|one| (name.clone(), one)));
+            }
         }
+    }
+
+    /// Who approved with this event, where those who approved before and those who do later are too few: whoever
+    /// its row names, or else any other, which is the same to those who come later.
+    pub(super) fn missing_approval(
+        &self,
+        seq: u64,
+        by: Option<&ActorId>,
+        known: &BTreeSet<String>,
+        approves: impl Fn(&Body) -> bool,
+    ) -> Option<String> {
+        let later = self.approvers_after(seq, approves);
+        let (have, voters) = (|voter: &str| known.contains(voter) || later.contains(voter), self.directory.voters());
+        let (approving, others): (Vec<&str>, Vec<&str>) = voters.partition(|voter| have(voter));
+        let of = approving.len() + others.len();
+        let own = by.map(ActorId::participant);
+        let told = others.iter().find(|voter| own.as_ref().is_some_and(|own| own.as_str() == **voter));
+        let one = told.or(others.first()).filter(|_| approving.len() * 3 <= of * 2)?;
+        Some((*one).to_owned())
+    }
+
+    /// The participants that approve with events after this one.
+    fn approvers_after(&self, seq: u64, approves: impl Fn(&Body) -> bool) -> BTreeSet<String> {
+        let events = self.links.iter().filter(|link| link.seq > seq).filter_map(|link| link.event.as_ref());
+        events.filter(|event| approves(&event.body)).map(|event| event.by.participant().to_string()).collect()
     }
 
     fn participant(&self, seq: u64, own: bool, rows: &Found, row: usize, participant: &str) -> Participant {
@@ -43,7 +80,7 @@ impl Agreed {
         let status = match rows.text(row, "status") {
             Some("proposed") => Membership::Proposed,
             Some("left") if own => Membership::Left,
-            _ if !own && self.approvals_after(seq, participant) > 0 => Membership::Proposed,
+            _ if !own && self.later(seq).any(|body| approves(body, participant)) => Membership::Proposed,
             _ => Membership::Active,
         };
         let voting = match own {
@@ -68,37 +105,17 @@ impl Agreed {
         Some(Node { participant, key, incarnation, addresses, retired, seq })
     }
 
-    fn approvers_after<'a>(&'a self, seq: u64, participant: &'a str) -> impl Iterator<Item = String> + 'a {
-        let events = self.links.iter().filter(move |link| link.seq > seq).filter_map(|link| link.event.as_ref());
-        let approving = events.filter(move |event| {
-            matches!(&event.body, Body::ParticipantApprove { participant: approved } if approved.as_str() == participant)
-        });
-        approving.map(|event| event.by.participant().to_string())
-    }
-
-    fn approvals_after(&self, seq: u64, participant: &str) -> usize {
-        self.approvers_after(seq, participant).count()
-    }
-
     /// Approvals that a participant must have had before, for those that come later to decide.
-    fn earlier_approvals(&self, seq: u64, participant: &str) -> std::collections::BTreeSet<String> {
-        let later: Vec<String> = self.approvers_after(seq, participant).collect();
+    fn earlier_approvals(&self, seq: u64, participant: &str) -> BTreeSet<String> {
+        let later = self.approvers_after(seq, |body| approves(body, participant));
         let needed = self.directory.voters().count() * 2 / 3 + 1;
-        let others = self.directory.voters().filter(|voter| !later.iter().any(|known| known == voter));
+        let others = self.directory.voters().filter(|voter| !later.contains(*voter));
         others.take(needed.saturating_sub(later.len()).max(1)).map(str::to_owned).collect()
     }
+}
 
-    /// Which participant one of them can have approved with this event, where no row tells.
-    fn approved(&self, seq: u64, approving: &str, mend: &Mend) -> Option<(String, String)> {
-        let told = |name: &str| mend.participants.iter().any(|(told, _)| told == name);
-        let waiting = self.directory.participants().iter().find(|(name, found)| {
-            found.status == Membership::Proposed
-                && !found.approvals.contains(approving)
-                && !told(name)
-                && self.approvers_after(seq, name).all(|later| later != approving)
-        });
-        waiting.map(|(name, _)| (name.clone(), approving.to_owned()))
-    }
+fn approves(body: &Body, name: &str) -> bool {
+    matches!(body, Body::ParticipantApprove { participant } if participant.as_str() == name)
 }
 
 fn adds_participant(body: &Body, name: &str) -> bool {

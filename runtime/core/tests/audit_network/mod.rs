@@ -10,7 +10,9 @@ use std::task::{Context, Poll, Waker};
 use lockstep_core::audit::{Known, Report, audit};
 use lockstep_core::crypto::{Digest, LocalSigner, Salt, Signer};
 use lockstep_core::database::{Database, DatabaseError, Page, Pending, Snapshot};
-use lockstep_core::directory::{Body, Directory, DirectoryEvent, Founder};
+use lockstep_core::directory::{
+    Address, Body, Directory, DirectoryEvent, Founder, Invitation, Join, Membership, NewNode, Status, Terms,
+};
 use lockstep_core::engine::{CodeError, Engine, Host, HostError, Limits, Rejection, Stop};
 use lockstep_core::execute::{Job, Packages, Rejected, Verdict, execute};
 use lockstep_core::intent::{Call, Door, Draft, RawChange, Target, verify};
@@ -159,6 +161,12 @@ pub struct Net {
     pub directory: Directory,
     pub node: NodeName,
     pub node_signer: LocalSigner,
+    /// The directory under which intents are judged, where that is not the newest.
+    pub judging: Option<Directory>,
+    /// The nodes, to countersign.
+    pub nodes: BTreeMap<String, LocalSigner>,
+    /// The admins of those who joined.
+    pub admins: BTreeMap<String, LocalSigner>,
     pub keys: BTreeMap<String, LocalSigner>,
     pub dice: Dice,
     pub time: Timestamp,
@@ -240,6 +248,9 @@ impl Net {
         let ledger = Ledger::new(directory.network(), "acme/1".into(), time);
         let mut net = Net {
             database,
+            nodes: BTreeMap::from([("acme".to_owned(), node_signer.clone())]),
+            admins: BTreeMap::new(),
+            judging: None,
             node,
             node_signer,
             keys: BTreeMap::from([(root.to_string(), admin)]),
@@ -267,15 +278,79 @@ impl Net {
     }
 
     pub fn agree(&mut self, body: Body, package: Option<&Package>) {
-        let root = ActorId::parse("root@acme").unwrap();
+        self.agree_by("root@acme", body, package);
+    }
+
+    /// An event with as many votes as it needs, by the nodes of those who have one.
+    pub fn agree_by(&mut self, by: &str, body: Body, package: Option<&Package>) {
         let after = (self.directory.network(), self.directory.seq(), self.directory.head());
         self.tick();
-        let event = DirectoryEvent::sign(Some(after), self.time, &root, body, &self.keys["root@acme"]).unwrap();
+        let by = ActorId::parse(by).unwrap();
+        let signer = self.keys.get(by.as_str()).unwrap_or_else(|| &self.admins[by.as_str()]);
+        let mut event = DirectoryEvent::sign(Some(after), self.time, &by, body, signer).unwrap();
+        for node in self.nodes.values() {
+            event.add_signature(event.countersign(node).unwrap());
+        }
+        let event = self.directory.settled(&event);
         self.directory.apply(&event).unwrap();
         let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
         projection.directory(&event, &self.directory, package.map(Package::encode).as_deref());
         self.commit(projection);
         block_on(self.database.prepare(&self.directory.record_tables())).unwrap();
+    }
+
+    /// A participant joins with a node of its own, and whoever must approves it.
+    pub fn join(&mut self, name: &str, observer: bool) {
+        let admin = format!("root@{name}");
+        let (signer, node) = (LocalSigner::from_secret(self.dice.bytes()), LocalSigner::from_secret(self.dice.bytes()));
+        let secret = self.dice.bytes();
+        let terms = Terms {
+            network: self.directory.network(),
+            participant: ParticipantName::parse(name).unwrap(),
+            observer,
+            secret: Digest::of(&secret),
+            expires: self.time.plus_micros(600_000_000),
+            by: ActorId::parse("root@acme").unwrap(),
+        };
+        let join = Join {
+            invitation: Invitation::sign(terms, &self.keys["root@acme"]).unwrap(),
+            secret,
+            participant: ParticipantName::parse(name).unwrap(),
+            admin: (ActorId::parse(&admin).unwrap(), signer.public_key()),
+            node: NewNode {
+                name: NodeName::parse(name).unwrap(),
+                key: node.public_key(),
+                addresses: vec![Address::parse(&format!("{name}.example:7400")).unwrap()],
+            },
+        };
+        self.admins.insert(admin.clone(), signer);
+        self.agree_by(&admin, Body::ParticipantJoin(Box::new(join)), None);
+        let voters: Vec<String> = self.directory.voters().filter(|voter| *voter != "acme").map(str::to_owned).collect();
+        for voter in voters {
+            if self.directory.participants()[name].status == Membership::Proposed {
+                let participant = ParticipantName::parse(name).unwrap();
+                self.agree_by(&format!("root@{voter}"), Body::ParticipantApprove { participant }, None);
+            }
+        }
+        self.nodes.insert(name.to_owned(), node);
+    }
+
+    /// Others join, and some of it changes again; acme alone has a vote before and after.
+    pub fn crowd(&mut self) {
+        self.join("gamma", false);
+        self.join("delta", false);
+        self.join("watch", true);
+        self.join("extra", false);
+        let name = |text: &str| NodeName::parse(text).unwrap();
+        let key = LocalSigner::from_secret(self.dice.bytes()).public_key();
+        let node = Box::new(NewNode { name: name("gamma-2"), key, addresses: Vec::new() });
+        let participant = |text: &str| ParticipantName::parse(text).unwrap();
+        self.agree_by("root@gamma", Body::NodeAdd { participant: participant("gamma"), node }, None);
+        let addresses = vec![Address::parse("a.example:1").unwrap(), Address::parse("[::1]:2").unwrap()];
+        self.agree_by("root@delta", Body::NodeAddresses { node: name("delta"), addresses }, None);
+        self.agree_by("root@gamma", Body::NodeRetire { node: name("gamma-2") }, None);
+        self.agree_by("root@extra", Body::ParticipantLeave { participant: participant("extra") }, None);
+        self.nodes.remove("extra");
     }
 
     pub fn tick(&mut self) {
@@ -308,12 +383,20 @@ impl Net {
 
     pub fn deploy(&mut self, package: Package) {
         self.agree(Body::ContractPropose { manifest: Box::new(package.manifest.clone()) }, Some(&package));
-        self.agree(Body::ContractApprove { package: package.digest() }, None);
+        let approve = || Body::ContractApprove { package: package.digest() };
+        self.agree(approve(), None);
+        let voters: Vec<String> = self.directory.voters().filter(|voter| *voter != "acme").map(str::to_owned).collect();
+        for voter in voters {
+            if self.directory.package(&package.digest()).unwrap().status == Status::Proposed {
+                self.agree_by(&format!("root@{voter}"), approve(), None);
+            }
+        }
         self.shelf.0.insert(package.digest(), Arc::new(package));
     }
 
     /// Submits a batch of calls: (actor, call, records with what is expected).
     pub fn submit(&mut self, wishes: Vec<(String, Call, Vec<Target>)>) {
+        let judging = self.judging.clone().unwrap_or_else(|| self.directory.clone());
         self.tick();
         let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
         let submitted = self.time;
@@ -333,7 +416,7 @@ impl Net {
             let submission = draft.sign(&self.keys[&actor], || Salt::from(dice.bytes())).unwrap();
             self.dice = dice;
             let door = Door {
-                directory: &self.directory,
+                directory: &judging,
                 node: &self.node,
                 now: submitted,
                 longest_expiry: std::time::Duration::from_secs(3600),
@@ -345,7 +428,7 @@ impl Net {
             }
             let job = Job {
                 intent: &intent,
-                directory: &self.directory,
+                directory: &judging,
                 states: &self.states,
                 packages: &self.shelf,
                 engine: &Script,
@@ -358,7 +441,7 @@ impl Net {
             let (ending, rejected, events) = match executed.verdict {
                 Verdict::Applied(effects) => {
                     let sealing = Sealing {
-                        directory: &self.directory,
+                        directory: &judging,
                         log: "acme/1",
                         sequencer: &self.node,
                         intent: intent.id(),
@@ -376,7 +459,7 @@ impl Net {
             let said =
                 rejected.as_ref().map_or_else(|| ending.as_str().to_owned(), |rejected| rejected.code.to_string());
             *self.endings.entry(said).or_default() += 1;
-            let directory = (self.directory.seq(), self.directory.head());
+            let directory = (judging.seq(), judging.head());
             let reasons = Reasons { rejected, judged: executed.judged, directory, salts };
             let outcome = Outcome {
                 network: self.directory.network(),
@@ -525,6 +608,9 @@ impl Net {
             net.actor(actor);
         }
         net.deploy(shop("1.0.0", false, b"first code"));
+        if seed % 2 == 1 {
+            net.crowd();
+        }
         for number in 0..batches {
             let wider = number > batches / 2;
             if number == batches / 4 {
