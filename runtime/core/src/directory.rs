@@ -5,6 +5,7 @@
 //! knows no records. Its head after an event is the SHA-256 of that event's signed payload; the head after
 //! the genesis is the network's id.
 
+mod candidate;
 mod event;
 mod mend;
 mod rules;
@@ -211,9 +212,7 @@ impl Directory {
     #[must_use]
     pub fn judging(&self, contract: &ContractName, current: Option<&Version>) -> Option<&Contract> {
         let versions = self.contracts.get(contract)?;
-        let fits = |version: &Version| {
-            current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current))
-        };
+        let fits = |version: &Version| current.is_none_or(|current| version.takes_over(current));
         versions
             .iter()
             .rev()

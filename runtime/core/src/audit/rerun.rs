@@ -30,19 +30,7 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
-        let known = self.agreed.mended.is_empty()
-            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
-        let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        // The machine's own bounds and the database's no are no verdicts that could be reached again.
-        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
-            return None;
-        }
-        let states: States = intent
-            .targets()
-            .iter()
-            .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
-            .collect();
+        let states = self.met(intent, outcome)?;
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
@@ -55,6 +43,20 @@ impl Walk<'_> {
         };
         self.executed += 1;
         Some(execute(&job))
+    }
+
+    /// The states that an intent met; `None` where they are not known any more, or where they did not decide: the
+    /// machine's own bounds and the database's no are no verdicts that could be reached again.
+    pub(super) fn met(&self, intent: &VerifiedIntent, outcome: &Outcome) -> Option<States> {
+        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
+        let known = self.agreed.mended.is_empty()
+            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+        let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
+        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
+            return None;
+        }
+        let state = |record| self.states.get(record).map(|track| track.state.clone());
+        Some(intent.targets().iter().map(|target| (target.record.clone(), state(&target.record))).collect())
     }
 
     /// Holds what an execution reached against what is stored.
