@@ -4,19 +4,15 @@
 //! after the commit and before any reply.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
 use lockstep_core::directory::Directory;
 use tokio::sync::mpsc;
 
+use crate::again::Pauses;
 use crate::open::{Shared, all_tables, write_checkpoint};
 use crate::submit::{Decided, Job, SubmitError};
-
-/// Between two tries of what may work later: from here, doubling, up to a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A batch, ready to be committed.
 pub(crate) struct Prepared {
@@ -85,7 +81,7 @@ fn jobs_of(prepared: Prepared) -> Vec<Job> {
 /// Commits a batch, as often as it takes to know.
 async fn commit(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::new();
     loop {
         match database.commit(batch).await {
             Ok(()) => return Fate::Committed,
@@ -104,8 +100,7 @@ async fn commit(shared: &Shared, batch: &Batch) -> Fate {
                 }
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pauses.pause().await;
     }
 }
 

@@ -7,6 +7,7 @@
 //! A submission's way through the modules, in this order: `submit`, `verify`, `load`, `execute`, `commit`,
 //! `relay`; every word means the same as in `lockstep_core`.
 
+mod again;
 mod commit;
 mod execute;
 mod feed;

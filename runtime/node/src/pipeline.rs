@@ -5,6 +5,8 @@
 //! free. So a lone intent on an idle node goes straight through, and under load a batch is whatever waited while
 //! the last one was committed.
 //!
+//! A read that the database cannot answer now is tried again, with its batch held as it is, until it is answered.
+//!
 //! When a batch fails, all that was built on it is dropped: states, outcomes, tree, nonces; its intents and those of
 //! the batches built on it come back and are executed again in their order.
 
@@ -22,6 +24,7 @@ use lockstep_core::record::States;
 use lockstep_core::tables::{Role, Table, name};
 use tokio::sync::mpsc;
 
+use crate::again::read_again;
 use crate::commit::{Feedback, Prepared, run as run_committer};
 use crate::execute::{Setting, Task, execute_batch};
 use crate::load;
@@ -177,7 +180,8 @@ impl Pipeline {
             }
             Feedback::Returned { jobs, generation, split } => {
                 if generation > self.built.generation {
-                    let loaded = load::start(self.shared.parts.database.as_ref()).await?;
+                    let database = self.shared.parts.database.as_ref();
+                    let loaded = read_again(&self.shared, || load::start(database)).await?;
                     self.built = Built::new(generation, loaded.ledger, Arc::new(loaded.directory));
                 }
                 for group in if split { halves(jobs) } else { vec![jobs] } {
@@ -215,8 +219,10 @@ impl Pipeline {
         let intents: Vec<&VerifiedIntent> = jobs.iter().map(|(_, task)| task.intent.as_ref()).collect();
         let events = self.own(name::EVENT)?;
         let database = self.shared.parts.database.as_ref();
-        load::records(database, &self.built.directory, &self.built.tables, &events, &intents, &mut self.built.states)
-            .await?;
+        let (directory, tables, known) = (&self.built.directory, &self.built.tables, &self.built.states);
+        let read = || load::records(database, directory, tables, &events, &intents, known);
+        let loaded = read_again(&self.shared, read).await?;
+        self.built.states.extend(loaded);
         let setting = Setting {
             shared: self.shared.clone(),
             directory: self.built.directory.clone(),
@@ -322,7 +328,8 @@ impl Pipeline {
 
     async fn answer_repeated(&self, admitted: Vec<(Job, Task)>) -> Result<Vec<(Job, Task)>, NodeError> {
         let intents: Vec<&VerifiedIntent> = admitted.iter().map(|(_, task)| task.intent.as_ref()).collect();
-        let used = load::used_nonces(self.shared.parts.database.as_ref(), &*self.own(name::INTENT)?, &intents).await?;
+        let (database, table) = (self.shared.parts.database.as_ref(), self.own(name::INTENT)?);
+        let used = read_again(&self.shared, || load::used_nonces(database, &table, &intents)).await?;
         let mut fresh = Vec::new();
         for (job, task) in admitted {
             let payload = task.intent.payload();
