@@ -56,15 +56,29 @@ struct Pipeline {
     unanswered: usize,
 }
 
-/// Runs until the queue is closed and empty, or the node has to stop.
+/// Runs until the queue is closed and empty, the node has to stop, or nobody waits any more. Jobs that are dropped here
+/// unanswered tell their waiters so.
 pub(crate) async fn run(shared: Arc<Shared>, ledger: Ledger, jobs: mpsc::Receiver<Job>) {
     let (to_committer, batches) = mpsc::channel(1);
     let (answers, feedback) = mpsc::unbounded_channel();
-    let committer = tokio::spawn(run_committer(shared.clone(), batches, answers));
+    let committing = shared.clone();
+    let committer = tokio::spawn(async move {
+        // A commit that is dropped is applied whole or not at all, so that it can be left alone at any moment.
+        tokio::select! {
+            biased;
+            () = committing.giving_up() => {}
+            () = run_committer(committing.clone(), batches, answers) => {}
+        }
+    });
     let directory = shared.directory();
     let built = Built::new(0, ledger, directory);
     let mut pipeline = Pipeline { shared, built, jobs, returned: VecDeque::new(), feedback, unanswered: 0 };
-    pipeline.work(&to_committer).await;
+    let giving_up = pipeline.shared.clone();
+    tokio::select! {
+        biased;
+        () = giving_up.giving_up() => {}
+        () = pipeline.work(&to_committer) => {}
+    }
     drop(to_committer);
     if let Err(error) = committer.await {
         pipeline.shared.stop(format!("the committer broke off: {error}"));

@@ -102,7 +102,7 @@ impl Node {
         let waiting = self.queue(work).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(self.stopped().await),
+            Ok(Err(_)) => Err(self.left().await),
             Ok(Ok(result)) => result,
         }
     }
@@ -135,7 +135,7 @@ impl Node {
                 Ok(Waiting::Known(decided)) => Ok(decided),
                 Ok(Waiting::Queued(waiting)) => match tokio::time::timeout_at(deadline, waiting).await {
                     Err(_) => Err(SubmitError::TimedOut(timeout)),
-                    Ok(Err(_)) => Err(self.stopped().await),
+                    Ok(Err(_)) => Err(self.left().await),
                     Ok(Ok(result)) => result,
                 },
             });
@@ -181,6 +181,12 @@ impl Node {
         Ok(Work::Intent { intent: Arc::new(intent), submitted: now, directory })
     }
 
+    /// What is told about a job that was taken and not answered: known when the pipeline has ended.
+    async fn left(&self) -> SubmitError {
+        let stopped = self.stopped().await;
+        self.given_up().map_or(stopped, SubmitError::TimedOut)
+    }
+
     /// Why there will be no answer: known when the pipeline has ended.
     async fn stopped(&self) -> SubmitError {
         self.queue_sender().closed().await;
@@ -213,7 +219,7 @@ impl Node {
         let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(self.stopped().await),
+            Ok(Err(_)) => Err(self.left().await),
             Ok(Ok(result)) => result.map(|_| ()),
         }
     }

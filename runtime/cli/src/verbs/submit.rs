@@ -1,7 +1,7 @@
 //! `lockstep submit`: sign an intent, hand it over, wait for the outcome.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use lockstep_core::codes::Code;
@@ -17,6 +17,9 @@ use crate::context::{Context, Home};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::output::{Output, Style};
+
+/// How long a command may take to end after its time is over.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What an intent is made of, for `submit` and `intent sign`.
 #[derive(Args, Debug, Default)]
@@ -76,6 +79,7 @@ pub(crate) struct SubmitArgs {
 pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, CliError> {
     let home = context.home()?;
     let timeout = duration(&args.timeout)?;
+    let deadline = Instant::now() + timeout;
     let writer = context.writer(&home).await?;
     let node = &writer.node;
     let exit = if let Some(batch) = &args.batch {
@@ -93,9 +97,15 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
         let wait = if args.no_wait { Duration::ZERO } else { timeout };
         submit_one(context.output, node, bytes, wait, args.no_wait).await
     };
-    relay(node, &home).await?;
-    writer.node.stop().await;
-    exit
+    // The database may take nothing now: whoever named a time does not want to wait for that either.
+    let left = deadline.saturating_duration_since(Instant::now()) + GRACE;
+    let relayed = tokio::time::timeout(left, relay(node, &home)).await;
+    let left = deadline.saturating_duration_since(Instant::now()) + GRACE;
+    writer.node.stop_within(left).await;
+    let exit = exit?;
+    // What is not relayed in time stays in the outbox for the next command.
+    relayed.unwrap_or(Ok(()))?;
+    Ok(exit)
 }
 
 async fn submit_one(

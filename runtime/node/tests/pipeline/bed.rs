@@ -78,6 +78,14 @@ impl Gated {
         *self.unreadable.lock().unwrap() == (0, 0)
     }
 
+    /// Waits until a read has failed.
+    pub async fn failed_to_read(&self) {
+        let before = *self.unreadable.lock().unwrap();
+        while *self.unreadable.lock().unwrap() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+
     fn read(&self) -> Result<(), DatabaseError> {
         let mut reads = self.unreadable.lock().unwrap();
         match &mut *reads {
