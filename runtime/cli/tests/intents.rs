@@ -1,6 +1,6 @@
 //! What `intent list` and `intent replay` tell of intents that are not as simple as most.
 
-#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
 
 mod support;
 
@@ -22,9 +22,34 @@ fn an_intent_is_listed_under_each_of_its_records_however_it_ended() {
     let ran = place.run(&[&both[..], &[r#"{"price":"340000.00"}"#, "--json"]].concat());
     assert_eq!(ran.status, 4, "a sale's method takes one record: {}{}", ran.stdout, ran.stderr);
     let rejected = ran.json().get("intent_id").and_then(Json::as_str).unwrap().to_owned();
-    assert_eq!(about(&place, "acme:Sale_2"), [rejected.clone()]);
-    assert_eq!(about(&place, "acme:sale-1"), [vec![rejected], before].concat());
+    let with_both = [vec![rejected], before].concat();
+    assert_eq!(about(&place, "acme:Sale_2"), with_both[..1]);
+    assert_eq!(about(&place, "acme:sale-1"), with_both);
     for other in ["acme:sale_2", "acme:Sale-2", "acme:Sale_"] {
         assert_eq!(about(&place, other), [""; 0], "{other} is another record");
+    }
+}
+
+#[test]
+fn a_change_is_of_the_first_record_unless_it_names_another_and_is_read_strictly() {
+    let place = Place::sale("intents-changes");
+    let sign = ["intent", "sign", "--spec", "task", "--changes", "-", "acme:t-1", "--also", "acme:t-2"];
+    let signed = place.run_with(
+        &sign,
+        r#"[{"section":"a","op":"remove","path":""},{"section":"a","op":"remove","path":"","record":1}]"#,
+    );
+    assert_eq!(signed.status, 0, "{}", signed.stderr);
+    let signed = signed.json();
+    let changes = signed.get("openings").and_then(|openings| openings.get("call")?.get("changes")?.as_array()).unwrap();
+    let records: Vec<_> = changes.iter().map(|change| change.get("record").and_then(Json::as_u64)).collect();
+    assert_eq!(records, [Some(0), Some(1)]);
+    for (wrong, said) in [
+        (r#"[{"section":"a","op":"remove","path":"","record":"one"}]"#, "`record`"),
+        (r#"[{"op":"remove","path":""}]"#, "`section`"),
+        (r#"[{"section":"a","op":"add","path":""}]"#, "value"),
+        ("{}", "a JSON array"),
+    ] {
+        let ran = place.run_with(&sign, wrong);
+        assert_eq!((ran.status, ran.stderr.contains(said)), (2, true), "{wrong}: {}", ran.stderr);
     }
 }
