@@ -24,8 +24,6 @@ use crate::verbs::{actor, contract, init};
 
 /// How long a step may take; a scenario that reaches it has found a bug of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an intent of a scenario is valid.
-const EXPIRY: Duration = Duration::from_secs(600);
 
 /// A running node with everybody's keys.
 pub(super) struct World {
@@ -86,13 +84,14 @@ impl World {
     pub(super) async fn submit(&self, step: &Submit) -> Result<Json, String> {
         let key =
             self.actors.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
+        let now = self.node.now();
         let draft = Draft {
             network: self.node.directory().network(),
             sequencer: self.node.name().clone(),
             actor: step.actor.clone(),
             nonce: Digest::from_bytes(random_bytes()?),
-            expires: self.node.now().plus(EXPIRY),
-            not_before: None,
+            expires: now.plus(step.expires),
+            not_before: step.not_before.map(|later| now.plus(later)),
             call: step.call.clone(),
             targets: step.targets.clone(),
         };
