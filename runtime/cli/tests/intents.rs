@@ -1,6 +1,11 @@
 //! What `intent list` and `intent replay` tell of intents that are not as simple as most.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what it expects by failing")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what it expects by failing"
+)]
 
 mod support;
 
@@ -52,4 +57,29 @@ fn a_change_is_of_the_first_record_unless_it_names_another_and_is_read_strictly(
         let ran = place.run_with(&sign, wrong);
         assert_eq!((ran.status, ran.stderr.contains(said)), (2, true), "{wrong}: {}", ran.stderr);
     }
+}
+
+/// A panic two calls deep in the contract: the author's file with both lines, innermost first, and nothing is changed.
+#[test]
+fn replaying_a_trapped_intent_shows_the_contract_s_lines() {
+    let place = Place::sale("intents-trap");
+    let package = place.0.join("probe.lockstep");
+    std::fs::write(&package, support::packages::probe()).unwrap();
+    place.well(&["contract", "deploy", package.to_str().unwrap()]);
+    let trapped = place.run(&["submit", "probe.panics", "acme:probe-1", "--as", "alice"]);
+    assert_eq!(trapped.status, 4, "{}{}", trapped.stdout, trapped.stderr);
+    let replay = trapped.stderr.split_once("next: lockstep intent replay ").map(|(_, id)| id);
+    let id = replay.unwrap_or_else(|| panic!("how to replay it is not said: {}", trapped.stderr)).trim();
+    let source = std::fs::read_to_string(support::root().join("runtime/vm/tests/guest/src/lib.rs")).unwrap();
+    let line = |text: &str| source.lines().position(|line| line.trim() == text).unwrap() + 1;
+    let shown = place.well(&["intent", "replay", id]).stdout;
+    let frames: Vec<&str> = shown.lines().filter(|line| line.starts_with("  at ")).collect();
+    for (frame, (function, text)) in frames
+        .iter()
+        .zip([("second_step", "let number = numbers[wanted];"), ("first_step", "second_step(&[cx.seq()])")])
+    {
+        assert!(frame.contains(function), "{shown}");
+        assert!(frame.ends_with(&format!(" src/lib.rs:{}", line(text))), "{shown}");
+    }
+    assert!(frames.len() > 1 && shown.contains("trap: probe@1.0.0 broke in "), "{shown}");
 }

@@ -191,6 +191,9 @@ pub(crate) fn print_outcome(output: Output, outcome: &Json) {
             outcome.get("reason").and_then(Json::as_str).map(|reason| format!(" ({reason})")).unwrap_or_default();
         output.line(format!("{}  {id}", output.styled(Style::Bad, &status)));
         output.line(format!("  {}{reason}: {}", text("code"), text("message")));
+        if text("code") == Code::Trap.as_str() {
+            output.note(format!("next: lockstep intent replay {}", id.get(..12).unwrap_or(&id)));
+        }
     }
     for notification in outcome.get("notifications").and_then(Json::as_array).unwrap_or_default() {
         output.line(format!("  notified {}", notification.get("type").and_then(Json::as_str).unwrap_or_default()));
