@@ -1,9 +1,10 @@
 //! Suites that hold every implementation of a seam to its promise.
 //!
 //! They use the seam only, so that an adapter written elsewhere is judged by the same cases: implement
-//! [`database::Factory`] in ten lines and look at the [`Report`].
+//! [`database::Factory`] or [`transport::Factory`] in ten lines and look at the [`Report`].
 
 pub mod database;
+pub mod transport;
 
 /// How one case went.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -96,6 +96,8 @@ pub(crate) enum Verb {
     Doctor(verbs::doctor::DoctorArgs),
     /// What a code means and what to do
     Explain(verbs::explain::ExplainArgs),
+    /// Run the node: answer HTTP and relay notifications until it is told to end
+    Run(verbs::run::RunArgs),
     /// Completions for a shell
     Completions(verbs::completions::CompletionsArgs),
 }

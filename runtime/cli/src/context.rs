@@ -7,7 +7,7 @@ use std::sync::Arc;
 use lockstep_core::codes::Code;
 use lockstep_core::database::{Database, DatabaseError};
 use lockstep_core::names::{ActorId, ActorName, ParticipantName};
-use lockstep_node::{Node, NodeConfig, Parts, SystemClock};
+use lockstep_node::{Parts, SystemClock};
 use lockstep_vm::{WasmConfig, WasmEngine};
 
 use crate::config::{Config, FILE};
@@ -31,12 +31,8 @@ pub(crate) struct Home {
     pub(crate) config: Config,
     /// The database of this command: `--database`, else the configured one.
     pub(crate) database: String,
-}
-
-/// A running node on a directory that nobody else writes to meanwhile.
-pub(crate) struct Writer {
-    pub(crate) node: Node,
-    _lock: File,
+    /// The same, as it was written.
+    pub(crate) named: String,
 }
 
 impl Context {
@@ -61,18 +57,9 @@ impl Context {
             }
         };
         let config = Config::read(&dir)?;
-        let database = self.database.clone().unwrap_or_else(|| config.database.clone());
-        let relative = self.database.is_none();
-        let database = if relative { resolve(&dir, &database) } else { database };
-        Ok(Home { dir, config, database })
-    }
-
-    /// Starts a node on the directory; one writer at a time.
-    pub(crate) async fn writer(&self, home: &Home) -> Result<Writer, CliError> {
-        let lock = lock(&home.dir)?;
-        let parts = home.parts().await?;
-        let node = Node::open(parts, NodeConfig::default()).await?;
-        Ok(Writer { node, _lock: lock })
+        let named = self.database.clone().unwrap_or_else(|| config.database.clone());
+        let database = if self.database.is_none() { resolve(&dir, &named) } else { named.clone() };
+        Ok(Home { dir, config, database, named })
     }
 
     /// The key that signs: `--as`, else the configured actor's.

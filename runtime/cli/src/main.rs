@@ -5,15 +5,19 @@
 
 mod args;
 mod check;
+mod client;
 mod config;
 mod context;
 mod demo;
 mod error;
 mod keys;
 mod output;
+mod relaying;
+mod running;
 mod scenarios;
 mod stored;
 mod verbs;
+mod way;
 
 use std::process::ExitCode;
 

@@ -25,8 +25,10 @@ mod found;
 mod heads;
 mod leaves;
 mod lookup;
+mod members;
 mod placed;
 mod rebuild;
+mod received;
 mod rehearse;
 mod report;
 mod rerun;
@@ -45,6 +47,7 @@ use crate::tables::{Class, own_tables};
 pub use rebuild::{RebuildError, rebuild};
 pub use rehearse::{Difference, Rehearsal, RehearseError, Rehearsed, rehearse};
 pub use report::{Finding, Report};
+pub(crate) use rerun::differs;
 
 /// What the auditor knows besides the database.
 #[derive(Clone, Copy, Default)]

@@ -5,10 +5,18 @@
 //! knows no records. Its head after an event is the SHA-256 of that event's signed payload; the head after
 //! the genesis is the network's id.
 
+mod address;
+mod body;
 mod candidate;
+mod contracts;
 mod event;
+mod history;
+mod invitation;
+mod join;
+mod members;
 mod mend;
 mod rules;
+mod votes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,21 +28,57 @@ use crate::spec::RecordSpec;
 use crate::tables::{Table, record_table, version_table};
 use crate::time::Timestamp;
 
-pub use event::{Body, DIRECTORY_TYPE, DirectoryEvent, Founder};
+pub use address::{Address, MAX_ADDRESSES};
+pub(crate) use address::{addresses_from_json, addresses_to_json};
+pub use body::{Body, Founder};
+pub use event::{DIRECTORY_TYPE, DirectoryEvent};
+pub use history::History;
+pub use invitation::{INVITATION_TYPE, Invitation, Terms};
+pub use join::{Join, NewNode};
 pub(crate) use mend::Mend;
 pub use rules::DirectoryError;
+pub use votes::Votes;
 
 /// The role that lets an actor speak for its participant in the directory.
 pub const ADMIN: &str = "admin";
 
+/// How far a participant takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Membership {
+    /// Waits for approvals; its actors and nodes are known and count for nothing yet.
+    Proposed,
+    /// Takes part.
+    Active,
+    /// Took part once; its name is never used again.
+    Left,
+}
+
+impl Membership {
+    /// The word in tables and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Membership::Proposed => "proposed",
+            Membership::Active => "active",
+            Membership::Left => "left",
+        }
+    }
+}
+
 /// An organisation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Participant {
-    /// Whether it has a vote.
+    /// How far it takes part.
+    pub status: Membership,
+    /// Whether it has a vote: only who is active can.
     pub voting: bool,
+    /// Whether it takes part without ever having a vote.
+    pub observer: bool,
     /// Who speaks for it, where it has no node of its own.
     pub hosted_by: Option<String>,
-    /// The directory event that added it.
+    /// The participants that approved it.
+    pub approvals: BTreeSet<String>,
+    /// The directory event that last changed it.
     pub seq: u64,
 }
 
@@ -47,7 +91,11 @@ pub struct Node {
     pub key: PublicKey,
     /// The current incarnation of its log, from 1.
     pub incarnation: u64,
-    /// The directory event that added it.
+    /// Where it can be reached.
+    pub addresses: Vec<Address>,
+    /// When it was retired.
+    pub retired: Option<Timestamp>,
+    /// The directory event that last changed it.
     pub seq: u64,
 }
 
@@ -129,6 +177,8 @@ pub struct Directory {
     seq: u64,
     head: Digest,
     time: Timestamp,
+    /// The node that orders the directory.
+    sequencer: String,
     participants: BTreeMap<String, Participant>,
     nodes: BTreeMap<String, Node>,
     actors: BTreeMap<ActorId, Actor>,
@@ -137,6 +187,8 @@ pub struct Directory {
     contracts: BTreeMap<ContractName, BTreeMap<Version, Contract>>,
     packages: BTreeMap<Digest, (ContractName, Version)>,
     specs: BTreeMap<Digest, Arc<SpecEntry>>,
+    /// Digests of the invitations that were used.
+    invitations: BTreeSet<Digest>,
 }
 
 impl Directory {
@@ -170,6 +222,12 @@ impl Directory {
         self.time
     }
 
+    /// The node that orders the directory: for now the first founder's.
+    #[must_use]
+    pub fn sequencer(&self) -> &str {
+        &self.sequencer
+    }
+
     /// The participants by name.
     #[must_use]
     pub fn participants(&self) -> &BTreeMap<String, Participant> {
@@ -186,6 +244,31 @@ impl Directory {
     #[must_use]
     pub fn actors(&self) -> &BTreeMap<ActorId, Actor> {
         &self.actors
+    }
+
+    /// A node, where its key counts: it is not retired, and its participant takes part.
+    #[must_use]
+    pub fn active_node(&self, node: &str) -> Option<&Node> {
+        self.nodes.get(node).filter(|found| found.retired.is_none() && self.takes_part(&found.participant))
+    }
+
+    /// The participants that a node stands for: its own and those hosted by it; none where its key does not count.
+    #[must_use]
+    pub fn stands_for(&self, node: &str) -> BTreeSet<String> {
+        let Some(own) = self.active_node(node).map(|found| found.participant.as_str()) else {
+            return BTreeSet::new();
+        };
+        let active = self.participants.iter().filter(|(_, found)| found.status == Membership::Active);
+        active
+            .filter(|(name, found)| name.as_str() == own || found.hosted_by.as_deref() == Some(own))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Whether a participant is known and active.
+    #[must_use]
+    pub fn takes_part(&self, participant: &str) -> bool {
+        self.participants.get(participant).is_some_and(|found| found.status == Membership::Active)
     }
 
     /// The contract versions by contract and version.

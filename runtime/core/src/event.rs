@@ -225,15 +225,25 @@ pub struct Read {
     pub head: Option<Digest>,
 }
 
-/// The openings of an event's commitments.
+/// The content of a section that a node was not told of when it was written, with the salt of its commitment.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Given {
+    /// Salt of the content's commitment in the event that last wrote the section.
+    pub salt: Salt,
+    /// The content after the event that it is given with.
+    pub content: Json,
+}
+
+/// The openings of an event's commitments: all of them at the node that sequenced it, elsewhere those that the
+/// node is entitled to.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EventOpenings {
-    /// Salt of the commitment to the reads.
-    pub reads_salt: Salt,
-    /// What else was read.
-    pub reads: Vec<Read>,
+    /// What else was read, with the salt of its commitment; `None` where that is not for this node.
+    pub reads: Option<(Salt, Vec<Read>)>,
     /// The sections written, by name.
     pub sections: BTreeMap<String, SectionBody>,
+    /// Contents that this node has not seen grow: it came to the record late, or came back.
+    pub given: BTreeMap<String, Given>,
 }
 
 /// Reads as the commitment has them.
@@ -260,8 +270,16 @@ impl EventOpenings {
                 }),
             );
         }
-        let reads = json!({"salt": self.reads_salt.to_string(), "content": reads_json(&self.reads)});
-        json!({"reads": reads, "sections": sections}).canonical().into_bytes()
+        let reads =
+            self.reads.as_ref().map(|(salt, reads)| json!({"salt": salt.to_string(), "content": reads_json(reads)}));
+        let mut stored = json!({"reads": reads, "sections": sections});
+        let given = self.given.iter().map(|(name, given)| {
+            (name.clone(), json!({"salt": given.salt.to_string(), "content": given.content.clone()}))
+        });
+        if let (Json::Object(object), false) = (&mut stored, self.given.is_empty()) {
+            object.insert("given".to_owned(), Json::Object(given.collect()));
+        }
+        stored.canonical().into_bytes()
     }
 
     /// Reads openings as they are stored.
@@ -274,11 +292,28 @@ impl EventOpenings {
         read_openings(&json).map_err(|error| error.to_string())
     }
 
-    /// Whether these are what the header's commitments stand for, the sections' contents aside.
+    /// Whether these are all that the header's commitments stand for, the sections' contents aside: what the node
+    /// that sequenced the event holds.
+    ///
+    /// # Errors
+    /// Which commitment does not fit, or is not opened.
+    pub fn check(&self, header: &Header) -> Result<(), String> {
+        let written: Vec<&String> =
+            header.sections.iter().filter(|(_, sealed)| sealed.written.is_some()).map(|(name, _)| name).collect();
+        if !written.iter().copied().eq(self.sections.keys()) || !self.given.is_empty() {
+            return Err("the sections are not those that the header has as written".to_owned());
+        }
+        if self.reads.is_none() {
+            return Err("the reads are not those of the header".to_owned());
+        }
+        self.check_some(header)
+    }
+
+    /// Whether these are among what the header's commitments stand for: what a node holds that may not see all.
     ///
     /// # Errors
     /// Which commitment does not fit.
-    pub fn check(&self, header: &Header) -> Result<(), String> {
+    pub fn check_some(&self, header: &Header) -> Result<(), String> {
         let context = |domain, section| Context {
             domain,
             network: Some(&header.network),
@@ -286,17 +321,14 @@ impl EventOpenings {
             section,
             seq: Some(header.seq),
         };
-        if commit(&self.reads_salt, &context(READS_DOMAIN, None), &reads_json(&self.reads)) != header.reads {
+        if let Some((salt, reads)) = &self.reads
+            && commit(salt, &context(READS_DOMAIN, None), &reads_json(reads)) != header.reads
+        {
             return Err("the reads are not those of the header".to_owned());
-        }
-        let written: Vec<&String> =
-            header.sections.iter().filter(|(_, sealed)| sealed.written.is_some()).map(|(name, _)| name).collect();
-        if !written.iter().copied().eq(self.sections.keys()) {
-            return Err("the sections are not those that the header has as written".to_owned());
         }
         for (name, body) in &self.sections {
             let Some((changes, notifications)) = header.sections.get(name).and_then(|sealed| sealed.written) else {
-                continue;
+                return Err(format!("section {name} is not one that the header has as written"));
             };
             if commit(&body.changes_salt, &context(CHANGES_DOMAIN, Some(name)), &body.changes_json()) != changes {
                 return Err(format!("the changes of section {name} are not those of the header"));
@@ -307,7 +339,27 @@ impl EventOpenings {
                 return Err(format!("the notifications of section {name} are not those of the header"));
             }
         }
-        Ok(())
+        match self.given.iter().find(|(name, given)| !given.opens(header, name)) {
+            Some((name, _)) => Err(format!("the content given of section {name} is not the one of the header")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Given {
+    /// Whether it is what the header's commitment to this section's content stands for.
+    #[must_use]
+    pub fn opens(&self, header: &Header, section: &str) -> bool {
+        header.sections.get(section).is_some_and(|sealed| {
+            let context = Context {
+                domain: CONTENT_DOMAIN,
+                network: Some(&header.network),
+                record: Some(header.record.as_str()),
+                section: Some(section),
+                seq: Some(sealed.seq),
+            };
+            commit(&self.salt, &context, &self.content) == sealed.content
+        })
     }
 }
 
@@ -340,16 +392,29 @@ pub fn seal_section(
 
 fn read_openings(json: &Json) -> Result<EventOpenings, ShapeError> {
     let mut fields = Fields::of(json, "event openings")?;
-    let mut inner = fields.nested("reads")?;
-    let reads_salt = inner.parsed("salt", Salt::parse)?;
-    let reads = inner.array("content")?.iter().map(read_read).collect::<Result<_, _>>()?;
-    inner.finish()?;
+    let reads = match fields.need("reads")? {
+        Json::Null => None,
+        opened => {
+            let mut inner = Fields::of(opened, "event openings/reads")?;
+            let salt = inner.parsed("salt", Salt::parse)?;
+            let reads = inner.array("content")?.iter().map(read_read).collect::<Result<_, _>>()?;
+            inner.finish()?;
+            Some((salt, reads))
+        }
+    };
+    let mut given = BTreeMap::new();
+    for (name, one) in fields.optional_object("given")?.into_iter().flat_map(crate::json::Object::iter) {
+        let mut inner = Fields::of(one, &format!("event openings/given/{name}"))?;
+        let opened = Given { salt: inner.parsed("salt", Salt::parse)?, content: inner.need("content")?.clone() };
+        inner.finish()?;
+        given.insert(name.to_owned(), opened);
+    }
     let mut sections = BTreeMap::new();
     for (name, section) in fields.object("sections")?.iter() {
         sections.insert(name.to_owned(), read_body(name, section)?);
     }
     fields.finish()?;
-    Ok(EventOpenings { reads_salt, reads, sections })
+    Ok(EventOpenings { reads, sections, given })
 }
 
 fn read_read(json: &Json) -> Result<Read, ShapeError> {

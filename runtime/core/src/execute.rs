@@ -176,6 +176,10 @@ fn judge(job: &Job<'_>, before: &[Before], judged: &mut Judged, trace: &mut Vec<
             call(job, before, judged, trace, (contract, method, arguments))?
         }
         Call::Changes { spec, changes } => change(job, before, judged, (spec, changes))?,
+        Call::Hidden => {
+            let what = "what the intent calls is not for this node".to_owned();
+            return Err(No::Interrupted(Interrupted::Broken(what)));
+        }
     };
     entitle::check(job, &drafts)?;
     draft::finish(drafts, &judged.reads).map_err(No::from)

@@ -13,7 +13,7 @@ use crate::names::{ActorId, ContractName, MethodName, NodeName, RecordId, SpecNa
 use crate::time::Timestamp;
 
 pub use draft::{Draft, Submission};
-pub use verify::{Door, Refusal, StoredError, read_stored, verify};
+pub use verify::{Door, Refusal, StoredError, Whole, read_stored, verify};
 pub(crate) use verify::{Inspected, inspect};
 
 /// DSSE payload type of an intent.
@@ -74,6 +74,8 @@ pub enum Call {
         /// The changes, in order.
         changes: Vec<RawChange>,
     },
+    /// Something that this node may not see; such an intent is never executed here.
+    Hidden,
 }
 
 impl Call {
@@ -88,6 +90,7 @@ impl Call {
                 let changes: Vec<Json> = changes.iter().map(raw_change_to_json).collect();
                 json!({"spec": spec.as_str(), "changes": changes})
             }
+            Call::Hidden => Json::Null,
         }
     }
 }
@@ -148,7 +151,7 @@ impl VerifiedIntent {
         &self.call
     }
 
-    /// The records, in order; never empty.
+    /// Its records, in order; never empty. Where the call is hidden, only those that this node may know of.
     #[must_use]
     pub fn targets(&self) -> &[Target] {
         &self.targets
@@ -167,10 +170,21 @@ impl VerifiedIntent {
     }
 }
 
-/// The openings of one intent, with their salts.
+/// The openings of one intent, with their salts; `None` where something is not for this node.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Openings {
-    pub(crate) call_salt: Salt,
-    pub(crate) call: Call,
-    pub(crate) targets: Vec<(Salt, Target)>,
+    pub(crate) call: Option<(Salt, Call)>,
+    pub(crate) targets: Vec<Option<(Salt, Target)>>,
+}
+
+impl Openings {
+    /// Whether nothing is left out.
+    pub(crate) fn complete(&self) -> bool {
+        self.call.is_some() && self.targets.iter().all(Option::is_some)
+    }
+
+    fn into_opened(self) -> (Call, Vec<Target>) {
+        let targets = self.targets.into_iter().flatten().map(|(_, target)| target).collect();
+        (self.call.map_or(Call::Hidden, |(_, call)| call), targets)
+    }
 }

@@ -30,13 +30,18 @@ pub mod execute;
 pub mod event;
 pub mod outcome;
 pub mod project;
+pub mod received;
 pub mod record;
 pub mod seal;
 
 pub mod audit;
 
+pub mod sync;
+
 pub mod broker;
 pub mod clock;
 pub mod database;
 pub mod memory;
+pub mod memory_transport;
 pub mod tables;
+pub mod transport;

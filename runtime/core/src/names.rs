@@ -184,13 +184,6 @@ impl NodeName {
     }
 }
 
-impl SpecName {
-    /// Stands in where the audit cannot read which spec it was; such a name is never compared.
-    pub(crate) fn unknown() -> SpecName {
-        SpecName("unknown".into())
-    }
-}
-
 impl SectionName {
     /// The section that every record has.
     pub fn parties() -> SectionName {

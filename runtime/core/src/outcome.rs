@@ -56,6 +56,21 @@ pub struct Reasons {
     pub salts: [Salt; 4],
 }
 
+/// What a node knows of the commitments in a leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// What they stand for.
+    Openly(Reasons),
+    /// Nothing but the commitments, in the order of the salts: what was judged on is not all for this node.
+    Sealed([Digest; 4]),
+}
+
+impl From<Reasons> for Said {
+    fn from(reasons: Reasons) -> Self {
+        Said::Openly(reasons)
+    }
+}
+
 /// How one intent ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
@@ -71,8 +86,8 @@ pub struct Outcome {
     pub time: Timestamp,
     /// Its events.
     pub events: Vec<Digest>,
-    /// What the leaf's commitments stand for.
-    pub reasons: Reasons,
+    /// What the leaf's commitments stand for, as far as it is known.
+    pub said: Said,
 }
 
 /// What a leaf says without its openings.
@@ -98,6 +113,14 @@ const DOMAINS: [(&str, &str); 4] = [
 ];
 
 impl Reasons {
+    fn to_json(&self) -> Json {
+        let mut openings = crate::json::Object::default();
+        for (((name, _), salt), content) in DOMAINS.iter().zip(&self.salts).zip(self.contents()) {
+            openings.insert((*name).to_owned(), json!({"salt": salt.to_string(), "content": content}));
+        }
+        Json::Object(openings)
+    }
+
     /// What is committed to, in the order of the salts.
     fn contents(&self) -> [Json; 4] {
         let rejected = self.rejected.as_ref();
@@ -112,6 +135,37 @@ impl Reasons {
 }
 
 impl Outcome {
+    /// What the leaf's commitments stand for, where this node knows it.
+    #[must_use]
+    pub fn reasons(&self) -> Option<&Reasons> {
+        match &self.said {
+            Said::Openly(reasons) => Some(reasons),
+            Said::Sealed(_) => None,
+        }
+    }
+
+    /// The same, with no more than its leaf: for whoever may not read all that was judged on.
+    #[must_use]
+    pub fn sealed(&self) -> Self {
+        Outcome { said: Said::Sealed(self.commitments()), ..self.clone() }
+    }
+
+    fn commitments(&self) -> [Digest; 4] {
+        let reasons = match &self.said {
+            Said::Openly(reasons) => reasons,
+            Said::Sealed(commitments) => return *commitments,
+        };
+        let (contents, mut domains) = (reasons.contents(), DOMAINS.iter());
+        let mut index = 0;
+        reasons.salts.map(|salt| {
+            let domain = domains.next().map_or("", |(_, domain)| domain);
+            let context = Context { domain, network: Some(&self.network), record: None, section: None, seq: None };
+            let commitment = commit(&salt, &context, contents.get(index).unwrap_or(&Json::Null));
+            index += 1;
+            commitment
+        })
+    }
+
     fn leaf_json(&self) -> Json {
         let events: Vec<Json> = self.events.iter().map(|event| Json::from(event.to_string())).collect();
         let mut leaf = json!({
@@ -119,11 +173,8 @@ impl Outcome {
             "status": self.ending.as_str(), "submitted": self.submitted.to_string(), "time": self.time.to_string(), "events": events
         });
         if let Json::Object(object) = &mut leaf {
-            for (((name, domain), salt), content) in
-                DOMAINS.iter().zip(&self.reasons.salts).zip(&self.reasons.contents())
-            {
-                let context = Context { domain, network: Some(&self.network), record: None, section: None, seq: None };
-                object.insert((*name).to_owned(), Json::from(commit(salt, &context, content).to_string()));
+            for ((name, _), commitment) in DOMAINS.iter().zip(self.commitments()) {
+                object.insert((*name).to_owned(), Json::from(commitment.to_string()));
             }
         }
         leaf
@@ -138,11 +189,7 @@ impl Outcome {
     /// The leaf with its openings, as they are stored.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
-        let mut openings = crate::json::Object::default();
-        for (((name, _), salt), content) in DOMAINS.iter().zip(&self.reasons.salts).zip(self.reasons.contents()) {
-            openings.insert((*name).to_owned(), json!({"salt": salt.to_string(), "content": content}));
-        }
-        json!({"leaf": self.leaf_json(), "openings": openings}).canonical().into_bytes()
+        json!({"leaf": self.leaf_json(), "openings": self.reasons().map(Reasons::to_json)}).canonical().into_bytes()
     }
 
     /// Reads an outcome as it is stored, and checks that its openings fit its leaf.
@@ -206,9 +253,14 @@ fn read_outcome(json: &Json) -> Result<Outcome, ShapeError> {
         let found = event.as_str().and_then(|text| Digest::parse(text).ok());
         events.push(found.ok_or_else(|| ShapeError::new("leaf/events", "event ids", event.kind()))?);
     }
+    let mut commitments = Vec::new();
     for (name, _) in DOMAINS {
-        leaf.need(name)?;
+        commitments.push(leaf.parsed(name, Digest::parse)?);
     }
+    let said = match (fields.need("openings")?, <[Digest; 4]>::try_from(commitments)) {
+        (Json::Null, Ok(commitments)) => Said::Sealed(commitments),
+        (openings, _) => Said::Openly(read_reasons(openings)?),
+    };
     let outcome = Outcome {
         network: leaf.parsed("network", Digest::parse)?,
         intent: leaf.parsed("intent", Digest::parse)?,
@@ -216,7 +268,7 @@ fn read_outcome(json: &Json) -> Result<Outcome, ShapeError> {
         submitted: leaf.parsed("submitted", Timestamp::parse)?,
         time: leaf.parsed("time", Timestamp::parse)?,
         events,
-        reasons: read_reasons(fields.need("openings")?)?,
+        said,
     };
     leaf.finish()?;
     fields.finish()?;

@@ -18,6 +18,7 @@ use crate::json::json;
 use crate::log::{Appender, Checkpoint, CheckpointError, leaf_hash};
 use crate::names::RecordId;
 use crate::outcome::{Outcome, directory_leaf};
+use crate::received::{Place, Received};
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
 use crate::tables::{Cell, LOG_HEAD, Row, Table, name};
@@ -197,7 +198,7 @@ impl Projection {
         directory: &Directory,
     ) -> u64 {
         let position = self.append(hash, outcome.time);
-        let row = rows::intent_row(intent, outcome, directory, &self.ledger.log, position);
+        let row = rows::intent_row(intent, outcome, events, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
         for event in events {
             self.event(intent, event, directory, position);
@@ -205,8 +206,38 @@ impl Projection {
         position
     }
 
+    /// Adds what another node sequenced, with the leaf that says that it was received.
+    pub fn received(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        place: &Place,
+        directory: &Directory,
+    ) -> u64 {
+        let leaf = Received::of(outcome, intent.openings(), events, place).stored();
+        self.received_at(leaf_hash(&leaf), intent, outcome, events, directory, rows::feed_row(outcome, place, leaf))
+    }
+
+    /// As [`Projection::received`], where the audit knows leaf and row better.
+    pub(crate) fn received_at(
+        &mut self,
+        hash: Digest,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+        feed: Row,
+    ) -> u64 {
+        let outcome_time = outcome.time.max(self.ledger.time);
+        let position = self.outcome_at(hash, intent, outcome, events, directory);
+        self.ledger.time = outcome_time;
+        self.write(name::FEED, Write::Insert(feed));
+        position
+    }
+
     fn event(&mut self, intent: &VerifiedIntent, event: &SealedEvent, directory: &Directory, position: u64) {
-        self.write(name::EVENT, Write::Insert(rows::event_row(intent, event, directory, position)));
+        self.write(name::EVENT, Write::Insert(rows::event_row(intent, event, directory, &self.ledger.log, position)));
         for row in rows::change_rows(event) {
             self.write(name::CHANGE, Write::Insert(row));
         }

@@ -8,15 +8,17 @@ use crate::event::Header;
 use crate::json::{Json, Limits};
 use crate::names::{ContractName, RecordId, SpecName, Version};
 use crate::spec::PARTIES;
-use crate::tables::{Cell, Row, Table};
+use crate::tables::{Cell, HIDDEN, Row, Table};
 
 /// One section of a record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SectionState {
     /// The seq of the event that last wrote it.
     pub seq: u64,
-    /// Its content; null where it is empty.
+    /// Its content; null where it is empty, or hidden.
     pub content: Arc<Json>,
+    /// Whether this node may not see it: then only the commitment is known.
+    pub hidden: bool,
     /// The commitment to its content in that event's header.
     pub commitment: Digest,
     /// Bytes of its content in canonical form.
@@ -73,6 +75,11 @@ impl RecordState {
         self.sections.get(section).map_or_else(|| Arc::new(Json::Null), |state| state.content.clone())
     }
 
+    /// The sections of which this node knows only the commitment, in order.
+    pub fn hidden(&self) -> impl Iterator<Item = &str> {
+        self.sections.iter().filter(|(_, section)| section.hidden).map(|(name, _)| name.as_str())
+    }
+
     /// The parties section.
     #[must_use]
     pub fn parties(&self) -> Arc<Json> {
@@ -91,6 +98,7 @@ impl RecordState {
             return Err(broken("the head of its last event"));
         }
         let on = text("lockstep_contract").and_then(OnContract::parse).ok_or_else(|| broken("a contract version"))?;
+        let hidden = hidden_names(text(HIDDEN)).ok_or_else(|| broken("a list of hidden sections"))?;
         let mut sections = BTreeMap::new();
         for (name, sealed) in &header.sections {
             let cell = table.position(name).and_then(|at| row.get(at)).ok_or_else(|| broken(name))?;
@@ -103,10 +111,10 @@ impl RecordState {
                 ),
                 _ => return Err(broken(name)),
             };
-            sections.insert(
-                name.clone(),
-                SectionState { seq: sealed.seq, content: Arc::new(content), commitment: sealed.content, bytes },
-            );
+            let hidden = hidden.contains(name);
+            let content = Arc::new(content);
+            let section = SectionState { seq: sealed.seq, content, hidden, commitment: sealed.content, bytes };
+            sections.insert(name.clone(), section);
         }
         Ok(RecordState {
             spec: SpecName::parse(&table.name).map_err(|_| broken("a spec's name"))?,
@@ -118,6 +126,13 @@ impl RecordState {
             sections,
         })
     }
+}
+
+/// The sections that a row names as hidden; none where the column is NULL.
+fn hidden_names(cell: Option<&str>) -> Option<Vec<String>> {
+    let Some(text) = cell else { return Some(Vec::new()) };
+    let json = Json::parse(text.as_bytes(), &Limits::default()).ok()?;
+    json.as_array()?.iter().map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 /// The records that an execution may see; `None` inside is a record known to be absent.

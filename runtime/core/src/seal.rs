@@ -71,7 +71,7 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         .iter()
         .map(|(name, state)| (name.clone(), SealedSection { seq: state.seq, content: state.commitment, written: None }))
         .collect();
-    let mut openings = EventOpenings { reads_salt: salt(), reads: effect.reads, sections: BTreeMap::new() };
+    let (reads_salt, mut openings) = (salt(), EventOpenings::default());
     let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
     for (name, written) in effect.sections {
         let body = SectionBody {
@@ -84,7 +84,13 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         let section = seal_section(&network, &effect.record, &name, seq, written.canonical.as_bytes(), &body);
         sections.insert(
             name.clone(),
-            SectionState { seq, content: written.content, commitment: section.content, bytes: written.canonical.len() },
+            SectionState {
+                seq,
+                content: written.content,
+                hidden: false,
+                commitment: section.content,
+                bytes: written.canonical.len(),
+            },
         );
         sealed.insert(name.clone(), section);
         openings.sections.insert(name.clone(), body);
@@ -98,7 +104,8 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
         section: None,
         seq: Some(seq),
     };
-    let reads = commit(&openings.reads_salt, &context, &reads_json(&openings.reads));
+    let reads = commit(&reads_salt, &context, &reads_json(&effect.reads));
+    openings.reads = Some((reads_salt, effect.reads));
     let header = Header {
         network,
         log: sealing.log.to_owned(),
@@ -141,7 +148,8 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     }
 }
 
-/// Makes a stored event into what [`seal`] made of it, by applying its changes to the state before.
+/// Makes a stored event into what [`seal`] made of it, by applying its changes to the state before. Where the openings
+/// are not all of them, the other sections that it wrote are hidden from then on.
 ///
 /// Checked here: the chain to the state before, and the commitments to the contents after. Not checked here:
 /// the openings' own commitments ([`EventOpenings::check`]).
@@ -162,33 +170,9 @@ pub fn replay(
         directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
     let package =
         directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
-    let mut sections = before.as_ref().map(|state| state.sections.clone()).unwrap_or_default();
-    let (mut applied, mut contents) = (BTreeMap::new(), BTreeMap::new());
-    for (name, body) in &openings.sections {
-        let mut content = before.as_ref().map_or(Json::Null, |state| Json::clone(&state.content(name)));
-        let mut values = Vec::new();
-        for operation in &body.changes {
-            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
-        }
-        let canonical: Arc<str> = content.canonical().into();
-        let commitment = commit_content(&header, name, &body.content_salt, &canonical);
-        if header.sections.get(name).map(|sealed| sealed.content) != Some(commitment) {
-            return Err(format!("the content of section {name} after this event is not that of the header"));
-        }
-        sections
-            .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: canonical.len() });
-        applied.insert(name.clone(), values);
-        contents.insert(name.clone(), canonical);
-    }
-    for (name, state) in &sections {
-        if header.sections.get(name).is_none_or(|sealed| sealed.content != state.commitment || sealed.seq != state.seq)
-        {
-            return Err(format!("section {name} in the header is not the one before"));
-        }
-    }
-    if header.sections.len() != sections.len() {
-        return Err("the header has a section that was never written".to_owned());
-    }
+    let mut after = Sections::of(before.as_deref(), &header, &openings);
+    after.replay()?;
+    let Sections { sections, applied, contents, .. } = after;
     let on = on_after(&entry, &package.manifest, before.as_deref());
     let (header_stored, openings_stored) = (header.stored(), openings.stored());
     let id = Digest::of(&header_stored);
@@ -213,6 +197,98 @@ pub fn replay(
         applied,
         contents,
     })
+}
+
+/// The sections of a record on their way through an event.
+struct Sections<'a> {
+    header: &'a Header,
+    openings: &'a EventOpenings,
+    sections: BTreeMap<String, SectionState>,
+    applied: BTreeMap<String, Vec<Applied>>,
+    contents: BTreeMap<String, Arc<str>>,
+}
+
+impl<'a> Sections<'a> {
+    fn of(before: Option<&RecordState>, header: &'a Header, openings: &'a EventOpenings) -> Self {
+        let sections = before.map(|state| state.sections.clone()).unwrap_or_default();
+        Sections { header, openings, sections, applied: BTreeMap::new(), contents: BTreeMap::new() }
+    }
+
+    fn replay(&mut self) -> Result<(), String> {
+        if let Some(dropped) = self.sections.keys().find(|name| !self.header.sections.contains_key(*name)) {
+            return Err(format!("section {dropped} is not in the header any more"));
+        }
+        for (name, sealed) in &self.header.sections {
+            let was = self.sections.get(name).map(|state| (state.seq, state.commitment));
+            match sealed.written {
+                None if was != Some((sealed.seq, sealed.content)) => {
+                    return Err(format!("section {name} in the header is not the one before"));
+                }
+                None => self.given(name, sealed),
+                Some(_) if sealed.seq != self.header.seq => {
+                    return Err(format!("section {name} in the header is of another event"));
+                }
+                Some(_) => self.written(name, sealed)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A section that the event leaves as it is; a node that comes to it late is given its content.
+    fn given(&mut self, name: &str, sealed: &SealedSection) {
+        if let Some(given) = self.openings.given.get(name) {
+            let canonical = given.content.canonical().into();
+            self.set(name, sealed, given.content.clone(), canonical);
+        }
+    }
+
+    fn written(&mut self, name: &str, sealed: &SealedSection) -> Result<(), String> {
+        let Some(body) = self.openings.sections.get(name) else {
+            self.hide(name, sealed);
+            return Ok(());
+        };
+        let mut content = match self.sections.get(name) {
+            Some(state) if state.hidden => return self.came_back(name, sealed, body),
+            Some(state) => Json::clone(&state.content),
+            None => Json::Null,
+        };
+        let mut values = Vec::new();
+        for operation in &body.changes {
+            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
+        }
+        let canonical: Arc<str> = content.canonical().into();
+        if commit_content(self.header, name, &body.content_salt, &canonical) != sealed.content {
+            return Err(format!("the content of section {name} after this event is not that of the header"));
+        }
+        self.applied.insert(name.to_owned(), values);
+        self.set(name, sealed, content, canonical);
+        Ok(())
+    }
+
+    /// What a change found is not known where the content before it was hidden.
+    fn came_back(&mut self, name: &str, sealed: &SealedSection, body: &SectionBody) -> Result<(), String> {
+        if self.openings.given.get(name).is_none_or(|given| given.salt != body.content_salt) {
+            return Err(format!("the content of section {name} before this event is not known here"));
+        }
+        let unknown = Applied { before: Json::Null, moved: None };
+        self.applied.insert(name.to_owned(), vec![unknown; body.changes.len()]);
+        self.given(name, sealed);
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, sealed: &SealedSection, content: Json, canonical: Arc<str>) {
+        let (seq, commitment, bytes) = (sealed.seq, sealed.content, canonical.len());
+        let state = SectionState { seq, content: Arc::new(content), hidden: false, commitment, bytes };
+        self.sections.insert(name.to_owned(), state);
+        self.contents.insert(name.to_owned(), canonical);
+    }
+
+    fn hide(&mut self, name: &str, sealed: &SealedSection) {
+        let (seq, commitment) = (sealed.seq, sealed.content);
+        let state = SectionState { seq, content: Arc::new(Json::Null), hidden: true, commitment, bytes: 4 };
+        self.sections.insert(name.to_owned(), state);
+        self.contents.insert(name.to_owned(), "null".into());
+    }
 }
 
 /// The contract version that a record is on after an event under this package.

@@ -267,9 +267,14 @@ pub mod name {
     pub const LOG: &str = "lockstep_log";
     /// Signed heads of the log.
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
+    /// What other nodes sequenced, with the proof that it is in their logs.
+    pub const FEED: &str = "lockstep_feed";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
+
+/// The column of a record that names its sections which this node may not see.
+pub const HIDDEN: &str = "lockstep_hidden";
 
 /// The key in `lockstep_meta` whose row every commit compares and sets.
 pub const LOG_HEAD: &str = "log_head";
@@ -361,6 +366,7 @@ pub fn own_tables() -> Vec<Table> {
         outbox(),
         log(),
         checkpoint(),
+        feed(),
     ]
 }
 
@@ -394,14 +400,16 @@ fn directory() -> Table {
 fn participant() -> Table {
     Draft::new(name::PARTICIPANT, Role::Own, &["participant"], "Organisations in the network")
         .derived("participant", Kind::Text, "directory", "Its name")
+        .derived("status", Kind::Text, "directory", "proposed, active or left")
         .derived("voting", Kind::Boolean, "directory", "Whether it has a vote in the directory")
+        .derived("observer", Kind::Boolean, "directory", "Whether it takes part without ever having a vote")
         .maybe(
             "hosted_by",
             Kind::Text,
             "directory",
             "The participant that speaks for it, where it has no node of its own",
         )
-        .derived("directory_seq", Kind::Integer, "directory", "The directory event that added it")
+        .derived("directory_seq", Kind::Integer, "directory", "The directory event that last changed it")
         .done()
 }
 
@@ -411,7 +419,9 @@ fn node() -> Table {
         .derived("participant", Kind::Text, "directory", "Whose node it is")
         .derived("public_key", Kind::Text, "directory", "Its Ed25519 key, hex")
         .derived("incarnation", Kind::Integer, "directory", "The current incarnation of its log, from 1")
-        .derived("directory_seq", Kind::Integer, "directory", "The directory event that added it")
+        .derived("addresses", Kind::Json, "directory", "Where it can be reached, each host:port")
+        .derived("status", Kind::Text, "directory", "active or retired")
+        .derived("directory_seq", Kind::Integer, "directory", "The directory event that last changed it")
         .done()
 }
 
@@ -591,6 +601,23 @@ fn checkpoint() -> Table {
         .done()
 }
 
+fn feed() -> Table {
+    Draft::new(
+        name::FEED,
+        Role::Own,
+        &["intent_id"],
+        "Outcomes that other nodes sequenced and this one received, with the proof that they are in the other's log",
+    )
+    .derived("intent_id", Kind::Text, "leaf", "The intent")
+    .derived("log", Kind::Text, "leaf", "The log of the node that sequenced it, NODE/INCARNATION")
+    .derived("position", Kind::Integer, "leaf", "Position of the outcome's leaf in that log, from 0")
+    .sealed("leaf", Kind::Bytes, "log leaf", "The leaf of the receipt in this node's own log")
+    .sealed("path", Kind::Bytes, "root of the note", "Inclusion path in the other's log, 32 bytes a hash")
+    .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
+    .unique(&["log", "position"])
+    .done()
+}
+
 /// The name of the table of a spec's versions.
 #[must_use]
 pub fn version_table_name(spec_name: &str) -> String {
@@ -642,6 +669,12 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("lockstep_head", Kind::Text, "header", "Id of its last event")
         .derived("lockstep_contract", Kind::Text, "header", "The contract version it is on, NAME@VERSION")
         .derived("lockstep_scope", Kind::Text, "header", "full, partial, missing, disputed or blocked")
+        .maybe(
+            HIDDEN,
+            Kind::Json,
+            "openings of the events",
+            "The sections that this node may not see; NULL where it sees all",
+        )
         .derived("lockstep_updated_at", Kind::Timestamp, "header", "Time of its last event")
         .done()
 }

@@ -90,6 +90,21 @@ impl Timestamp {
     }
 }
 
+/// Reads a duration as people write it: `30s`, `10m`, `2h`, `1d`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let number: u64 = number.parse().ok()?;
+    number.checked_mul(seconds).filter(|seconds| *seconds < 1 << 40).map(Duration::from_secs)
+}
+
 fn shape_error(text: &str, expected: &'static str) -> TimeError {
     TimeError::Shape { found: text.chars().take(60).collect(), expected }
 }

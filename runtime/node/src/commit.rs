@@ -4,6 +4,7 @@
 //! after the commit and before any reply.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
@@ -80,6 +81,12 @@ fn jobs_of(prepared: Prepared) -> Vec<Job> {
 
 /// Commits a batch, as often as it takes to know.
 async fn commit(shared: &Shared, batch: &Batch) -> Fate {
+    let fate = commit_until_known(shared, batch).await;
+    shared.held_up.store(false, Ordering::Relaxed);
+    fate
+}
+
+async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
     let mut pauses = Pauses::new();
     loop {
@@ -100,6 +107,7 @@ async fn commit(shared: &Shared, batch: &Batch) -> Fate {
                 }
             }
         }
+        shared.held_up.store(true, Ordering::Relaxed);
         pauses.pause().await;
     }
 }
@@ -111,6 +119,7 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
         shared.set_directory(directory.clone());
     }
+    shared.commits.send_modify(|commits| *commits += 1);
     Ok(())
 }
 

@@ -190,7 +190,7 @@ fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
         submitted: task.submitted,
         time: setting.time,
         events: events.iter().map(|event| event.id).collect(),
-        reasons,
+        said: reasons.into(),
     };
     Ok((outcome, events))
 }

@@ -1,7 +1,7 @@
 //! Lockstep's async shell around the pure core, also usable as a library inside an application.
 //!
 //! It owns what moves: the pipeline from a submission to a committed row, the start of a node from its
-//! database, the relay from the outbox to brokers. It decides nothing that core can decide, and it knows no
+//! database, the relay from the outbox to brokers, the HTTP door. It decides nothing that core can decide, and it knows no
 //! adapter, no file format of a directory and no terminal: whoever embeds it hands those in.
 //!
 //! A submission's way through the modules, in this order: `submit`, `verify`, `load`, `execute`, `commit`,
@@ -11,6 +11,7 @@ mod again;
 mod commit;
 mod execute;
 mod feed;
+mod http;
 mod load;
 mod open;
 mod pipeline;
@@ -20,11 +21,12 @@ mod reply;
 mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
+pub use http::{HttpConfig, HttpServer};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create};
 pub use random::{random_bytes, random_salt};
-pub use relay::{FileBroker, relay_once};
-pub use reply::outcome;
-pub use submit::{Decided, SubmitError};
+pub use relay::{FileBroker, keep_relaying, relay_all, relay_once};
+pub use reply::{outcome, pending};
+pub use submit::{Decided, Entered, SubmitError};
 
 use lockstep_core::clock::Clock;
 use lockstep_core::time::Timestamp;

@@ -164,6 +164,7 @@ pub(crate) async fn used_nonces(
 fn specs_named(intent: &VerifiedIntent, directory: &Directory) -> Vec<(RecordId, Option<String>)> {
     let targets = intent.targets().iter().map(|target| target.record.clone());
     match intent.call() {
+        Call::Hidden => targets.map(|record| (record, None)).collect(),
         Call::Changes { spec, .. } => targets.map(|record| (record, Some(spec.to_string()))).collect(),
         Call::Method { contract, method, .. } => {
             let found = directory.judging(contract, None).and_then(|contract| contract.manifest.methods.get(method));
@@ -186,15 +187,25 @@ pub(crate) async fn records(
     intents: &[&VerifiedIntent],
     known: &States,
 ) -> Result<States, NodeError> {
+    let named = intents.iter().flat_map(|intent| specs_named(intent, directory)).collect();
+    records_named(database, tables, events, named, known).await
+}
+
+/// Loads records, each with the spec that it should be of, that `known` has not.
+pub(crate) async fn records_named(
+    database: &dyn Database,
+    tables: &BTreeMap<String, Table>,
+    events: &Table,
+    named: Vec<(RecordId, Option<String>)>,
+    known: &States,
+) -> Result<States, NodeError> {
     let mut wanted: BTreeMap<String, BTreeSet<RecordId>> = BTreeMap::new();
     let mut anywhere: BTreeSet<RecordId> = BTreeSet::new();
-    for intent in intents {
-        for (record, spec) in specs_named(intent, directory) {
-            if !known.contains_key(&record) {
-                match spec.filter(|spec| tables.contains_key(spec)) {
-                    Some(spec) => drop(wanted.entry(spec).or_default().insert(record)),
-                    None => drop(anywhere.insert(record)),
-                }
+    for (record, spec) in named {
+        if !known.contains_key(&record) {
+            match spec.filter(|spec| tables.contains_key(spec)) {
+                Some(spec) => drop(wanted.entry(spec).or_default().insert(record)),
+                None => drop(anywhere.insert(record)),
             }
         }
     }

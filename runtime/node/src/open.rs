@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::load;
 use crate::pipeline;
@@ -148,6 +148,10 @@ pub(crate) struct Shared {
     pub(crate) secrets: Secrets,
     directory: RwLock<Arc<Directory>>,
     stopped: Mutex<Option<String>>,
+    /// Whether the committer waits for a database that does not take its batch.
+    pub(crate) held_up: AtomicBool,
+    /// Batches committed since the start.
+    pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
     pub(crate) closing: tokio::sync::Notify,
     /// How long a stop was waited for in vain, once it was.
@@ -272,6 +276,8 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             stopped: Mutex::new(None),
+            held_up: AtomicBool::new(false),
+            commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
             parts,
@@ -320,6 +326,17 @@ impl Node {
         &self.shared.packages
     }
 
+    /// The node's clock.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.shared.parts.clock.as_ref()
+    }
+
+    /// Tells the operator something that no reply says.
+    pub(crate) fn notice(&self, text: &str) {
+        (self.shared.parts.notice)(text);
+    }
+
     /// Now, by the node's clock.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -352,6 +369,36 @@ impl Node {
 
     pub(crate) fn stop_reason(&self) -> String {
         self.shared.stop_reason().unwrap_or_else(|| "it was asked to".to_owned())
+    }
+
+    /// Where the latest checkpoint is kept.
+    #[must_use]
+    pub fn checkpoint(&self) -> &Path {
+        &self.shared.parts.checkpoint
+    }
+
+    /// Whether the database took the last batch, as far as is known.
+    #[must_use]
+    pub fn commits_well(&self) -> bool {
+        !self.shared.held_up.load(Ordering::Relaxed)
+    }
+
+    /// Counts the batches that are committed, for whoever wants to know that there is something new.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.shared.commits.subscribe()
+    }
+
+    /// Whether it takes no more intents.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.queue.is_closed()
+    }
+
+    /// Waits until the node takes no more intents; why. It ends by itself where it cannot go on.
+    pub async fn ended(&self) -> String {
+        self.queue.closed().await;
+        self.stop_reason()
     }
 
     /// Takes no more intents, ends those that wait, and returns when the last commit has ended; after the

@@ -2,14 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lockstep_core::broker::{Broker, BrokerError, Message};
 use lockstep_core::clock::Clock;
 use lockstep_core::database::{Database, DatabaseError, Delivery, Pending};
 use lockstep_core::project::own_tables_by_name;
 use lockstep_core::tables::{Cell, name};
+use tokio::sync::watch;
 
 use crate::load::cell;
+use crate::open::Node;
+
+/// How many notifications are read at once.
+const PAGE: usize = 1000;
+
+/// How long what a broker did not take waits where no commit comes before.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Relays at most `limit` waiting notifications; returns how many were confirmed.
 ///
@@ -59,6 +68,41 @@ pub async fn relay_once(
     }
     database.deliver(&deliveries).await?;
     Ok(deliveries.iter().filter(|delivery| delivery.result.is_ok()).count())
+}
+
+/// Relays what waits to each of the brokers, until nothing more is confirmed.
+///
+/// # Errors
+/// As for [`relay_once`].
+pub async fn relay_all(
+    database: &dyn Database,
+    brokers: &[Box<dyn Broker>],
+    clock: &dyn Clock,
+) -> Result<(), DatabaseError> {
+    for broker in brokers {
+        while relay_once(database, broker.as_ref(), clock, PAGE).await? > 0 {}
+    }
+    Ok(())
+}
+
+/// Relays after each commit, and now and then in between for what a broker did not take, until `stop` is true.
+/// What the database says is told to the node's notice, once for each time that it begins to say so.
+pub async fn keep_relaying(node: Node, brokers: Vec<Box<dyn Broker>>, mut stop: watch::Receiver<bool>) {
+    let mut commits = node.commits();
+    let mut told = false;
+    while !*stop.borrow_and_update() {
+        commits.mark_unchanged();
+        let relayed = relay_all(node.database(), &brokers, node.clock()).await;
+        if let (Err(error), false) = (&relayed, told) {
+            node.notice(&format!("notifications wait: {error}"));
+        }
+        told = relayed.is_err();
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => {}
+            _ = commits.changed(), if !told => {}
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
 }
 
 /// Appends notifications to a file, a CloudEvent a line.

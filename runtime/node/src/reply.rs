@@ -34,10 +34,9 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
     let ended = Outcome::read(stored).map_err(|what| shape(format!("outcome of {intent}: {what}")))?;
     let (events, notifications) = events_of(database, table(name::EVENT)?, table(name::OUTBOX)?, intent).await?;
-    let seen: Vec<Json> = ended
-        .reasons
-        .judged
-        .reads
+    let judged = ended.reasons().map(|reasons| reasons.judged.reads.as_slice());
+    let seen: Vec<Json> = judged
+        .unwrap_or_default()
         .iter()
         .map(|read| json!({"record_id": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}))
         .collect();
@@ -56,6 +55,12 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
         "events": events, "notifications": notifications, "seen": seen, "receipt": receipt,
         "envelope": bytes("envelope"), "openings": bytes("openings")
     })))
+}
+
+/// What is known of an intent that is not decided.
+#[must_use]
+pub fn pending(intent: Option<Digest>) -> Json {
+    json!({"intent_id": intent.map(|id| id.to_string()), "status": "pending"})
 }
 
 async fn events_of(
@@ -109,7 +114,7 @@ async fn receipt(
 }
 
 /// The inclusion path of a leaf: tiles are read as the path turns out to need them.
-async fn path(
+pub(crate) async fn path(
     database: &dyn Database,
     table: &Table,
     log: &str,

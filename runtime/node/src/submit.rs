@@ -9,6 +9,7 @@ use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::{Door, Refusal, VerifiedIntent, verify};
 use lockstep_core::json::Limits;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::load;
 use crate::open::Node;
@@ -55,6 +56,23 @@ impl SubmitError {
     }
 }
 
+/// An intent that was handed in; [`Node::decided`] waits for how it ends.
+#[must_use]
+pub struct Entered {
+    intent: Option<Digest>,
+    waiting: Result<Waiting, SubmitError>,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl Entered {
+    /// The intent's id, where it got as far as having one.
+    #[must_use]
+    pub fn intent(&self) -> Option<Digest> {
+        self.intent
+    }
+}
+
 /// What became of one of many.
 enum Waiting {
     Queued(oneshot::Receiver<Result<Decided, SubmitError>>),
@@ -87,24 +105,24 @@ pub(crate) enum Work {
     },
 }
 
+impl Work {
+    fn intent(&self) -> Option<Digest> {
+        match self {
+            Work::Intent { intent, .. } => Some(intent.id()),
+            Work::Directory { .. } => None,
+        }
+    }
+}
+
 impl Node {
     /// Submits an intent and waits for its outcome.
     ///
     /// # Errors
     /// [`SubmitError`]. After `TimedOut` the intent may still be applied; sending the same again is safe.
     pub async fn submit(&self, bytes: Vec<u8>, timeout: Duration) -> Result<Decided, SubmitError> {
-        let node = self.clone();
-        let verified = tokio::task::spawn_blocking(move || node.verify(&bytes)).await;
-        let work = match verified.map_err(|error| SubmitError::Stopped(error.to_string()))? {
-            Ok(work) => work,
-            Err(refusal) => return self.known(refusal).await,
-        };
-        let waiting = self.queue(work).await?;
-        match tokio::time::timeout(timeout, waiting).await {
-            Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(self.left().await),
-            Ok(Ok(result)) => result,
-        }
+        let broken = || SubmitError::Refused(Refusal::new(Code::Internal, "verifying broke off"));
+        let entered = self.enter(vec![bytes], timeout).await.pop().ok_or_else(broken)?;
+        self.decided(entered).await
     }
 
     /// What comes again too late still gets its first outcome: whoever repeats it does so because it does not know.
@@ -119,28 +137,43 @@ impl Node {
 
     /// Submits many intents, in order; their signatures are verified in parallel. The answers come in the same order.
     pub async fn submit_all(&self, all: Vec<Vec<u8>>, timeout: Duration) -> Vec<Result<Decided, SubmitError>> {
-        let verified = self.verify_all(all).await;
-        let mut waiting = Vec::with_capacity(verified.len());
-        for one in verified {
-            waiting.push(match one {
-                Ok(work) => self.queue(work).await.map(Waiting::Queued),
-                Err(refusal) => self.known(refusal).await.map(Waiting::Known),
-            });
-        }
-        let deadline = tokio::time::Instant::now() + timeout;
-        let mut answers = Vec::with_capacity(waiting.len());
-        for one in waiting {
-            answers.push(match one {
-                Err(error) => Err(error),
-                Ok(Waiting::Known(decided)) => Ok(decided),
-                Ok(Waiting::Queued(waiting)) => match tokio::time::timeout_at(deadline, waiting).await {
-                    Err(_) => Err(SubmitError::TimedOut(timeout)),
-                    Ok(Err(_)) => Err(self.left().await),
-                    Ok(Ok(result)) => result,
-                },
-            });
+        let entered = self.enter(all, timeout).await;
+        let mut answers = Vec::with_capacity(entered.len());
+        for one in entered {
+            answers.push(self.decided(one).await);
         }
         answers
+    }
+
+    /// Verifies many intents in parallel and puts them in line, in order, without waiting for their outcomes.
+    /// The time that those may take runs from the end of this.
+    pub async fn enter(&self, all: Vec<Vec<u8>>, timeout: Duration) -> Vec<Entered> {
+        let verified = self.verify_all(all).await;
+        let mut entered = Vec::with_capacity(verified.len());
+        for one in verified {
+            entered.push(match one {
+                Ok(work) => (work.intent(), self.queue(work).await.map(Waiting::Queued)),
+                Err(refusal) => (refusal.expired, self.known(refusal).await.map(Waiting::Known)),
+            });
+        }
+        let deadline = Instant::now() + timeout;
+        let entered = entered.into_iter();
+        entered.map(|(intent, waiting)| Entered { intent, waiting, timeout, deadline }).collect()
+    }
+
+    /// Waits for the outcome of an intent that was handed in.
+    ///
+    /// # Errors
+    /// As for [`Node::submit`].
+    pub async fn decided(&self, entered: Entered) -> Result<Decided, SubmitError> {
+        match entered.waiting? {
+            Waiting::Known(decided) => Ok(decided),
+            Waiting::Queued(waiting) => match tokio::time::timeout_at(entered.deadline, waiting).await {
+                Err(_) => Err(SubmitError::TimedOut(entered.timeout)),
+                Ok(Err(_)) => Err(self.left().await),
+                Ok(Ok(result)) => result,
+            },
+        }
     }
 
     async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {

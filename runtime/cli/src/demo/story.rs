@@ -9,11 +9,13 @@ use lockstep_core::names::ActorId;
 use lockstep_core::package::Package;
 use lockstep_node::{Node, outcome};
 
-use crate::context::{Context, Home};
+use crate::context::{Context, Home, lock};
 use crate::error::CliError;
 use crate::keys::{Key, actor_key_path, all};
-use crate::verbs::submit::{IntentArgs, relay, sign};
+use crate::relaying::relay;
+use crate::verbs::submit::{IntentArgs, sign};
 use crate::verbs::{actor, contract};
+use crate::way::{Started, Way};
 
 /// How long the demo waits for one outcome.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -81,13 +83,14 @@ pub(super) struct Teller<'a> {
 impl Story {
     /// Lets the actors act.
     pub(super) async fn tell(context: &Context, home: &Home) -> Result<Story, CliError> {
-        let writer = context.writer(home).await?;
+        let started = Started::on(home, lock(&home.dir)?).await?;
+        let way = Way::of(&started.node);
         let admin = Key::read(&actor_key_path(&home.dir, &home.config.actor))?;
         for (name, participant, roles) in ACTORS {
             let id = ActorId::parse(&format!("{name}@{participant}"))
                 .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
             let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
-            actor::add(&writer.node, &admin, &home.dir, &id, &roles, None).await?;
+            actor::add(&way, &admin, &home.dir, &id, &roles, None).await?;
         }
         let keys = all(&home.dir)?.into_iter().map(|key| (key.owner.clone(), key)).collect();
         let story = Story {
@@ -97,15 +100,15 @@ impl Story {
             records: 0,
             tally: BTreeMap::new(),
         };
-        let mut teller = Teller { context, home, node: writer.node.clone(), keys, story };
+        let mut teller = Teller { context, home, node: started.node.clone(), keys, story };
         super::sales::tell(&mut teller, &admin).await?;
         super::trades::tell(&mut teller, &admin).await?;
         relay(&teller.node, home).await?;
         let mut story = teller.story;
-        story.records = count(&writer.node, "SELECT (SELECT count(*) FROM house_sale) + (SELECT count(*) FROM request_for_quote) + (SELECT count(*) FROM cash) + (SELECT count(*) FROM bond) AS n").await?;
-        story.notifications = count(&writer.node, "SELECT count(*) AS n FROM lockstep_outbox").await?;
+        story.records = count(&started.node, "SELECT (SELECT count(*) FROM house_sale) + (SELECT count(*) FROM request_for_quote) + (SELECT count(*) FROM cash) + (SELECT count(*) FROM bond) AS n").await?;
+        story.notifications = count(&started.node, "SELECT count(*) AS n FROM lockstep_outbox").await?;
         super::private_table(home).await?;
-        writer.node.clone().stop().await;
+        started.node.clone().stop().await;
         Ok(story)
     }
 
@@ -197,7 +200,7 @@ impl Teller<'_> {
     /// Deploys one of the examples' packages.
     pub(super) async fn deploy(&self, admin: &Key, bytes: &[u8]) -> Result<(), CliError> {
         let package = Package::decode(bytes).map_err(|error| CliError::new(Code::PackageRefused, error.to_string()))?;
-        contract::deploy(&self.node, admin, &package).await?;
+        contract::deploy(&Way::of(&self.node), admin, &package).await?;
         self.context.output.note(format!("agreed on {}@{}", package.manifest.name, package.manifest.version));
         Ok(())
     }

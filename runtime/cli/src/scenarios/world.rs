@@ -21,6 +21,7 @@ use super::script::Submit;
 use crate::error::CliError;
 use crate::keys::{self, Key};
 use crate::verbs::{actor, contract, init};
+use crate::way::Way;
 
 /// How long a step may take; a scenario that reaches it has found a bug of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -63,7 +64,7 @@ impl World {
         let node = Node::open(parts, NodeConfig::default()).await.map_err(words)?;
         let mut world = World { dir: dir.to_owned(), node, admin, actors: BTreeMap::new() };
         for (id, roles) in actors {
-            actor::add(&world.node, &world.admin, dir, id, roles, None).await.map_err(message)?;
+            actor::add(&Way::of(&world.node), &world.admin, dir, id, roles, None).await.map_err(message)?;
             let key = Key::read(&keys::actor_key_path(dir, id.as_str())).map_err(message)?;
             world.actors.insert(id.clone(), key);
         }
@@ -77,7 +78,7 @@ impl World {
 
     /// Proposes and approves a package.
     pub(super) async fn deploy(&self, package: &Package) -> Result<(), String> {
-        contract::deploy(&self.node, &self.admin, package).await.map_err(message)
+        contract::deploy(&Way::of(&self.node), &self.admin, package).await.map_err(message)
     }
 
     /// Signs and submits; the outcome, or `{"status": "refused", "code", "message"}`.

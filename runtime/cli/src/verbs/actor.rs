@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use clap::Subcommand;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::PublicKey;
-use lockstep_core::directory::{Actor, Body};
+use lockstep_core::directory::{Actor, Body, Directory};
 use lockstep_core::json::{Json, json};
 use lockstep_core::names::{ActorId, ParticipantName, RoleName};
-use lockstep_node::Node;
 
-use crate::context::{Context, full_name};
+use crate::context::{Context, Home, full_name};
 use crate::error::{CliError, Exit};
 use crate::keys::{Key, actor_key_path};
+use crate::stored::Stored;
 use crate::verbs::directory::change;
+use crate::way::Way;
 
 /// Verbs of `actor`.
 #[derive(Debug, Subcommand)]
@@ -65,54 +66,71 @@ pub(crate) enum ActorVerb {
 
 pub(crate) async fn run(context: &Context, verb: ActorVerb) -> Result<Exit, CliError> {
     let home = context.home()?;
-    let writer = context.writer(&home).await?;
-    let node = &writer.node;
     let output = context.output;
     match verb {
         ActorVerb::List => {
-            let directory = node.directory();
+            let directory = Stored::open(&home).await?.directory().await?;
             let all: Vec<(&ActorId, &Actor)> = directory.actors().iter().collect();
             output.document(&all.iter().map(|(id, actor)| describe(id, actor)).collect::<Json>());
             let rows: Vec<Vec<String>> =
                 all.iter().map(|(id, actor)| vec![id.to_string(), roles(actor), state(actor)]).collect();
             output.table(&["actor", "roles", "state"], &rows);
         }
-        ActorVerb::Show { name } => show(context, node, &known(node, &name)?),
+        ActorVerb::Show { name } => {
+            let directory = Stored::open(&home).await?.directory().await?;
+            show(context, &directory, &known(&directory, &name)?);
+        }
         ActorVerb::Add { name, participant, roles, public_key } => {
             let participant = participant.unwrap_or_else(|| home.config.participant.clone());
             let id = full_name(&name, &participant)?;
-            add(node, &context.key(&home)?, &home.dir, &id, &roles, public_key.as_deref()).await?;
-            show(context, node, &id);
+            let way = context.way(&home).await?;
+            add(&way, &context.key(&home)?, &home.dir, &id, &roles, public_key.as_deref()).await?;
+            changed(context, &home, way, &id).await?;
         }
         ActorVerb::Rotate { name, public_key } => {
-            let id = known(node, &name)?;
-            let path = actor_key_path(&home.dir, id.as_str());
-            let signing = context.key(&home)?;
-            let (key, made) = given_or_made(&id, public_key.as_deref())?;
-            change(node, &signing, Body::ActorRotate { actor: id.clone(), key }, None).await?;
-            if let Some(made) = made {
-                // The old key is worth nothing any more, but it is not ours to destroy.
-                let old = path.with_extension("key.old");
-                if path.exists() {
-                    std::fs::rename(&path, &old).map_err(|error| crate::error::file_error(&path, &error))?;
-                }
-                made.write(&path)?;
-            }
-            show(context, node, &id);
+            let way = context.way(&home).await?;
+            let id = known(&*way.directory().await?, &name)?;
+            rotate(&way, &context.key(&home)?, &home.dir, &id, public_key.as_deref()).await?;
+            changed(context, &home, way, &id).await?;
         }
         ActorVerb::Revoke { name } => {
-            let id = known(node, &name)?;
-            change(node, &context.key(&home)?, Body::ActorRevoke { actor: id.clone() }, None).await?;
-            show(context, node, &id);
+            let way = context.way(&home).await?;
+            let id = known(&*way.directory().await?, &name)?;
+            change(&way, &context.key(&home)?, Body::ActorRevoke { actor: id.clone() }, None).await?;
+            changed(context, &home, way, &id).await?;
         }
     }
-    writer.node.stop().await;
     Ok(Exit::Done)
+}
+
+/// Shows what an actor is now, and ends.
+async fn changed(context: &Context, home: &Home, way: Way, id: &ActorId) -> Result<(), CliError> {
+    show(context, &*way.directory().await?, id);
+    way.close(home).await
+}
+
+async fn rotate(
+    way: &Way,
+    signing: &Key,
+    dir: &std::path::Path,
+    id: &ActorId,
+    public_key: Option<&str>,
+) -> Result<(), CliError> {
+    let path = actor_key_path(dir, id.as_str());
+    let (key, made) = given_or_made(id, public_key)?;
+    change(way, signing, Body::ActorRotate { actor: id.clone(), key }, None).await?;
+    let Some(made) = made else { return Ok(()) };
+    // The old key is worth nothing any more, but it is not ours to destroy.
+    let old = path.with_extension("key.old");
+    if path.exists() {
+        std::fs::rename(&path, &old).map_err(|error| crate::error::file_error(&path, &error))?;
+    }
+    made.write(&path)
 }
 
 /// Adds an actor, its participant first where that is new.
 pub(crate) async fn add(
-    node: &Node,
+    way: &Way,
     signing: &Key,
     dir: &std::path::Path,
     id: &ActorId,
@@ -133,12 +151,12 @@ pub(crate) async fn add(
     };
     let key = if made.is_none() && public_key.is_none() { Key::read(&path)?.public() } else { key };
     let participant = id.participant();
-    if !node.directory().participants().contains_key(participant.as_str()) {
+    if !way.directory().await?.participants().contains_key(participant.as_str()) {
         let host = ActorId::parse(&signing.owner).map(|owner| owner.participant()).map_err(usage)?;
         let participant = ParticipantName::parse(participant.as_str()).map_err(usage)?;
-        change(node, signing, Body::ParticipantAdd { participant, hosted_by: host }, None).await?;
+        change(way, signing, Body::ParticipantAdd { participant, hosted_by: host }, None).await?;
     }
-    change(node, signing, Body::ActorAdd { actor: id.clone(), roles, key }, None).await?;
+    change(way, signing, Body::ActorAdd { actor: id.clone(), roles, key }, None).await?;
     match made {
         Some(made) => made.write(&path),
         None => Ok(()),
@@ -155,8 +173,7 @@ fn given_or_made(id: &ActorId, public_key: Option<&str>) -> Result<(PublicKey, O
 }
 
 /// The actor by full or short name.
-pub(crate) fn known(node: &Node, name: &str) -> Result<ActorId, CliError> {
-    let directory = node.directory();
+fn known(directory: &Directory, name: &str) -> Result<ActorId, CliError> {
     let fitting: Vec<&ActorId> =
         directory.actors().keys().filter(|id| id.as_str() == name || id.name().as_str() == name).collect();
     match fitting.as_slice() {
@@ -166,8 +183,7 @@ pub(crate) fn known(node: &Node, name: &str) -> Result<ActorId, CliError> {
     }
 }
 
-fn show(context: &Context, node: &Node, id: &ActorId) {
-    let directory = node.directory();
+fn show(context: &Context, directory: &Directory, id: &ActorId) {
     let Some(actor) = directory.actors().get(id) else { return };
     context.output.document(&describe(id, actor));
     context.output.line(format!("{id}  {}  {}", roles(actor), state(actor)));

@@ -6,17 +6,21 @@ use clap::Subcommand;
 use lockstep_core::codes::Code;
 use lockstep_core::compatibility::{Class, compare};
 use lockstep_core::directory::{Body, Directory};
+use lockstep_core::engine::Engine;
+use lockstep_core::execute::Packages;
 use lockstep_core::json::{Json, json};
 use lockstep_core::package::Package;
 use lockstep_core::tables::{Cell, record_table, version_table};
-use lockstep_node::{Node, all_tables};
+use lockstep_node::all_tables;
 
 use crate::context::{Context, engine};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{against_history, run_scenarios, scenarios_of};
+use crate::stored::Stored;
 use crate::verbs::directory::change;
+use crate::way::Way;
 use lockstep_cli::contract::{BuildError, BuildOptions, NewError, build, new_contract};
 
 /// Verbs of `contract`.
@@ -112,17 +116,15 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             let home = context.home()?;
             let package = read_package(&package)?;
             let key = context.key(&home)?;
-            let writer = context.writer(&home).await?;
-            deploy(&writer.node, &key, &package).await?;
-            let described = describe_one(&writer.node.directory(), &package);
+            let way = context.way(&home).await?;
+            deploy(&way, &key, &package).await?;
+            let described = describe_one(&*way.directory().await?, &package);
             output.document(&described);
             output.line(format!("{}@{} is active", package.manifest.name, package.manifest.version));
-            writer.node.stop().await;
+            way.close(&home).await?;
         }
         ContractVerb::List => {
-            let home = context.home()?;
-            let writer = context.writer(&home).await?;
-            let all = describe_all(&writer.node.directory());
+            let all = describe_all(&Stored::open(&context.home()?).await?.directory().await?);
             output.document(&all.iter().cloned().collect::<Json>());
             let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
             let rows: Vec<Vec<String>> = all
@@ -130,7 +132,6 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
                 .map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect())
                 .collect();
             output.table(&["contract", "version", "status", "digest"], &rows);
-            writer.node.stop().await;
         }
     }
     Ok(Exit::Done)
@@ -214,15 +215,14 @@ async fn show(context: &Context, wanted: &str) -> Result<Exit, CliError> {
 
 /// A package that was proposed to this node's network.
 async fn deployed(context: &Context, wanted: &str) -> Result<Package, CliError> {
-    let home = context.home()?;
-    let writer = context.writer(&home).await?;
-    let directory = writer.node.directory();
+    let stored = Stored::open(&context.home()?).await?;
+    let directory = stored.directory().await?;
     let (name, version) = wanted.split_once('@').map_or((wanted, None), |(name, version)| (name, Some(version)));
     let mut versions =
         directory.contracts().iter().filter(|(known, _)| known.as_str() == name).flat_map(|(_, versions)| versions);
     let found = versions.rfind(|(known, _)| version.is_none_or(|version| known.to_string() == version));
-    let package = found.and_then(|(_, contract)| writer.node.packages().package(&contract.manifest.digest()));
-    writer.node.stop().await;
+    let packages = stored.packages().await?;
+    let package = found.and_then(|(_, contract)| packages.package(&contract.manifest.digest()));
     let package = package.ok_or_else(|| {
         CliError::new(Code::NotFound, format!("there is no file and no contract version {wanted}"))
             .hint("lockstep contract list")
@@ -236,9 +236,8 @@ async fn plan(context: &Context, file: &Path) -> Result<Exit, CliError> {
     let home = context.home()?;
     let package = read_package(file)?;
     let manifest = &package.manifest;
-    let writer = context.writer(&home).await?;
-    let node = &writer.node;
-    let directory = node.directory();
+    let stored = Stored::open(&home).await?;
+    let directory = stored.directory().await?;
     let mut reasons = Vec::new();
     let earlier = directory.contracts().get(&manifest.name).and_then(|versions| versions.last_key_value());
     let (needed, promised) = match earlier {
@@ -258,7 +257,7 @@ async fn plan(context: &Context, file: &Path) -> Result<Exit, CliError> {
         ));
     }
     objections.extend(directory.check_manifest(manifest).err().map(|error| error.to_string()));
-    objections.extend(node.engine().check(&package).err().map(|error| error.to_string()));
+    objections.extend(engine(Some(home.dir.join("cache")))?.check(&package).err().map(|error| error.to_string()));
     let mut tables = all_tables(&directory);
     for (name, spec) in &manifest.specs {
         for table in std::iter::once(record_table(name.as_str(), spec)).chain(version_table(name.as_str(), spec)) {
@@ -268,13 +267,12 @@ async fn plan(context: &Context, file: &Path) -> Result<Exit, CliError> {
             }
         }
     }
-    let ddl = node.database().plan(&tables).await?;
+    let ddl = stored.database().plan(&tables).await?;
     let mut records = 0;
     for name in manifest.specs.keys().filter(|name| directory.newest_spec(name).is_some()) {
-        let answer = node.database().query(&format!("SELECT count(*) AS n FROM {name}"), 1).await?;
+        let answer = stored.database().query(&format!("SELECT count(*) AS n FROM {name}"), 1).await?;
         records += answer.rows.first().and_then(|row| row.first()).and_then(Cell::as_count).unwrap_or_default();
     }
-    writer.node.stop().await;
     let described: Json = reasons
         .iter()
         .map(|reason| json!({"path": reason.path.as_str(), "change": reason.change.as_str(), "class": reason.class.as_str()}))
@@ -305,10 +303,10 @@ pub(crate) fn read_package(path: &Path) -> Result<Package, CliError> {
 }
 
 /// Proposes a package and approves it as the key's owner.
-pub(crate) async fn deploy(node: &Node, key: &Key, package: &Package) -> Result<(), CliError> {
+pub(crate) async fn deploy(way: &Way, key: &Key, package: &Package) -> Result<(), CliError> {
     let manifest = Box::new(package.manifest.clone());
-    change(node, key, Body::ContractPropose { manifest }, Some(package.encode())).await?;
-    change(node, key, Body::ContractApprove { package: package.digest() }, None).await
+    change(way, key, Body::ContractPropose { manifest }, Some(package.encode())).await?;
+    change(way, key, Body::ContractApprove { package: package.digest() }, None).await
 }
 
 fn describe_one(directory: &Directory, package: &Package) -> Json {

@@ -94,7 +94,7 @@ pub(crate) async fn make(
         Some(url) => url.to_owned(),
         None => format!("sqlite:{}", dir.join("lockstep.db").display()),
     };
-    let home = Home { dir: dir.to_owned(), config, database: url };
+    let home = Home { dir: dir.to_owned(), named: config.database.clone(), config, database: url };
     // The database is made first and the configuration last: a directory without it is no node's.
     drop(open_database(&home.database, Access::Create).await?);
     node_key.write(&node_key_path(dir))?;

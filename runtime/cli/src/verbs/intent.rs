@@ -1,7 +1,9 @@
 //! `lockstep intent`: sign, show, list, replay.
 
 use clap::Subcommand;
+use lockstep_core::clock::Clock;
 use lockstep_core::codes::Code;
+use lockstep_node::SystemClock;
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
@@ -39,8 +41,8 @@ pub(crate) async fn run(context: &Context, verb: IntentVerb) -> Result<Exit, Cli
     match verb {
         IntentVerb::Sign(args) => {
             let key = context.key(&home)?;
-            let writer = context.writer(&home).await?;
-            let signed = sign(&args, &writer.node.directory(), &home, &key, writer.node.now())?;
+            let directory = Stored::open(&home).await?.directory().await?;
+            let signed = sign(&args, &directory, &home, &key, SystemClock.now())?;
             context.output.raw(&signed.to_json().canonical());
             Ok(Exit::Done)
         }

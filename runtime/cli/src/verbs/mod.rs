@@ -14,6 +14,7 @@ pub(crate) mod key;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod replay;
+pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod submit;
 pub(crate) mod verify;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Verify(args) => verify::run(&context, args).await,
         Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
+        Verb::Run(args) => run::run(&context, args).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

@@ -10,9 +10,9 @@ use lockstep_core::crypto::{Digest, PublicKey};
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::engine::{CodeError, Engine, Frame, Host, Limits, Stop};
 use lockstep_core::execute::{Effect, Executed, Interrupted, Job, Rejected, Verdict, execute};
-use lockstep_core::intent::{Payload, VerifiedIntent, read_stored};
+use lockstep_core::intent::{Payload, VerifiedIntent, Whole, read_stored};
 use lockstep_core::json::{Json, json};
-use lockstep_core::outcome::{Ending, Outcome};
+use lockstep_core::outcome::{Ending, Outcome, Reasons};
 use lockstep_core::package::Package;
 use lockstep_core::record::States;
 use lockstep_core::tables::{Cell, Row, name};
@@ -28,6 +28,7 @@ use crate::verbs::record::{change, print_change};
 struct Scene {
     intent: VerifiedIntent,
     outcome: Outcome,
+    reasons: Reasons,
     directory: Directory,
     states: States,
 }
@@ -71,11 +72,15 @@ async fn scene(stored: &Stored, id: &Digest) -> Result<Scene, CliError> {
         CliError::new(Code::NotFound, format!("no intent {id} is known here")).hint("lockstep intent list")
     })?;
     let outcome = Outcome::read(bytes(table, row, "outcome")?).map_err(damaged)?;
+    let reasons = outcome.reasons().cloned().ok_or_else(|| {
+        let what = format!("this node may not see all that intent {id} met");
+        CliError::new(Code::NotFound, what).hint("replay it at the node that sequenced it")
+    })?;
     let events = stored.directory_events().await?;
-    let directory = directory_of(&events, outcome.reasons.directory.0)?;
-    let intent = read_intent(stored, row, &events, outcome.reasons.directory.0)?;
+    let directory = directory_of(&events, reasons.directory.0)?;
+    let intent = read_intent(stored, row, &events, reasons.directory.0)?;
     let mut states = States::new();
-    for read in &outcome.reasons.judged.reads {
+    for read in &reasons.judged.reads {
         let steps = replayed(stored.events(&read.record).await?, &directory, |header| header.seq <= read.seq)?;
         let state = steps.last().map(|(_, step)| step.after.clone());
         if state.as_ref().map(|state| state.head) != read.head {
@@ -83,7 +88,7 @@ async fn scene(stored: &Stored, id: &Digest) -> Result<Scene, CliError> {
         }
         states.insert(read.record.clone(), state);
     }
-    Ok(Scene { intent, outcome, directory, states })
+    Ok(Scene { intent, outcome, reasons, directory, states })
 }
 
 /// The intent, its signature checked with the key that its actor had at the door: the last one before it was judged
@@ -100,7 +105,7 @@ fn read_intent(stored: &Stored, row: &Row, events: &[DirectoryEvent], seq: u64) 
             changed = actor.seq;
             Some(actor.key)
         };
-        match read_stored(envelope, openings, key) {
+        match read_stored(envelope, openings, Whole::Some, key) {
             Ok(intent) => return Ok(intent),
             // The key may have been changed between the door and the verdict.
             Err(_) if changed > 1 => before = changed - 1,
@@ -111,7 +116,7 @@ fn read_intent(stored: &Stored, row: &Row, events: &[DirectoryEvent], seq: u64) 
 
 /// In what the second execution differs from what is stored; empty where it is the same.
 async fn differences(stored: &Stored, scene: &Scene, executed: &Executed) -> Result<Vec<String>, CliError> {
-    let (outcome, reasons) = (&scene.outcome, &scene.outcome.reasons);
+    let (outcome, reasons) = (&scene.outcome, &scene.reasons);
     if reasons.rejected.as_ref().is_some_and(|rejected| rejected.code == Code::DatabaseRefused) {
         // The database's own no is no part of an execution.
         return Ok(Vec::new());
@@ -169,7 +174,7 @@ fn said(ending: Ending, rejected: Option<&Rejected>) -> Json {
 }
 
 fn describe(scene: &Scene, executed: &Executed, frames: &[Frame], differences: &[String]) -> Json {
-    let (outcome, reasons) = (&scene.outcome, &scene.outcome.reasons);
+    let (outcome, reasons) = (&scene.outcome, &scene.reasons);
     let (ending, rejected) = ended(&executed.verdict);
     let rejected = if ending == Ending::Expired { reasons.rejected.as_ref() } else { rejected };
     let effects: &[Effect] = match &executed.verdict {

@@ -11,12 +11,13 @@ use lockstep_core::intent::{Call, Draft, Submission, Target};
 use lockstep_core::json::{Json, Limits, json};
 use lockstep_core::names::{ActorId, NodeName, RecordId};
 use lockstep_core::time::Timestamp;
-use lockstep_node::{Node, SubmitError, outcome};
+use lockstep_node::SubmitError;
 
 use crate::context::{Context, Home};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::output::{Output, Style};
+use crate::way::Way;
 
 /// How long a command may take to end after its time is over.
 const GRACE: Duration = Duration::from_secs(1);
@@ -80,73 +81,64 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
     let home = context.home()?;
     let timeout = duration(&args.timeout)?;
     let deadline = Instant::now() + timeout;
-    let writer = context.writer(&home).await?;
-    let node = &writer.node;
+    let way = context.way(&home).await?;
     let exit = if let Some(batch) = &args.batch {
         let lines: Vec<Vec<u8>> =
             input(batch)?.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec).collect();
-        submit_batch(context.output, node, lines, timeout).await
+        submit_batch(context.output, &way, lines, timeout).await
     } else {
         let bytes = match &args.envelope {
             Some(envelope) => input(envelope)?,
             None => {
                 let key = context.key(&home)?;
-                sign(&args.intent, &node.directory(), &home, &key, node.now())?.to_json().canonical().into_bytes()
+                let directory = way.directory().await?;
+                sign(&args.intent, &directory, &home, &key, way.now())?.to_json().canonical().into_bytes()
             }
         };
         let wait = if args.no_wait { Duration::ZERO } else { timeout };
-        submit_one(context.output, node, bytes, wait, args.no_wait).await
+        submit_one(context.output, &way, bytes, wait, args.no_wait).await
     };
     // The database may take nothing now: whoever named a time does not want to wait for that either.
-    let left = deadline.saturating_duration_since(Instant::now()) + GRACE;
-    let relayed = tokio::time::timeout(left, relay(node, &home)).await;
-    let left = deadline.saturating_duration_since(Instant::now()) + GRACE;
-    writer.node.stop_within(left).await;
+    let closed = way.close_within(&home, deadline.saturating_duration_since(Instant::now()) + GRACE).await;
     let exit = exit?;
-    // What is not relayed in time stays in the outbox for the next command.
-    relayed.unwrap_or(Ok(()))?;
+    closed?;
     Ok(exit)
 }
 
 async fn submit_one(
     output: Output,
-    node: &Node,
+    way: &Way,
     bytes: Vec<u8>,
     wait: Duration,
     pending_is_fine: bool,
 ) -> Result<Exit, CliError> {
-    let id = intent_id(&bytes);
-    match node.submit(bytes, wait).await {
-        Ok(decided) => {
-            let outcome = outcome(node.database(), &decided.intent).await?.unwrap_or_default();
-            output.document(&outcome);
-            print_outcome(output, &outcome);
-            Ok(exit_of(&outcome))
-        }
-        Err(SubmitError::TimedOut(_)) if pending_is_fine => {
-            let pending = json!({"intent_id": id, "status": "pending"});
-            output.document(&pending);
-            output.line(format!("pending  {}", pending.get("intent_id").and_then(Json::as_str).unwrap_or_default()));
-            Ok(Exit::Done)
-        }
-        Err(error) => Err(error.into()),
+    let outcome = way.submit(bytes, wait).await?;
+    if !is_pending(&outcome) {
+        output.document(&outcome);
+        print_outcome(output, &outcome);
+        return Ok(exit_of(&outcome));
     }
+    if !pending_is_fine {
+        return Err(no_outcome(wait));
+    }
+    output.document(&outcome);
+    output.line(format!("pending  {}", outcome.get("intent_id").and_then(Json::as_str).unwrap_or_default()));
+    Ok(Exit::Done)
 }
 
-async fn submit_batch(output: Output, node: &Node, lines: Vec<Vec<u8>>, timeout: Duration) -> Result<Exit, CliError> {
-    let answers = node.submit_all(lines, timeout).await;
+async fn submit_batch(output: Output, way: &Way, lines: Vec<Vec<u8>>, timeout: Duration) -> Result<Exit, CliError> {
     let mut worst = Exit::Done;
     let mut failed: Option<CliError> = None;
-    for answer in answers {
+    let answered = way.submit_all(lines, timeout, |answer| {
+        let answer =
+            answer.and_then(|outcome| if is_pending(&outcome) { Err(no_outcome(timeout)) } else { Ok(outcome) });
         match answer {
-            Ok(decided) => {
-                let outcome = outcome(node.database(), &decided.intent).await?.unwrap_or_default();
+            Ok(outcome) => {
                 worst = worst.max(exit_of(&outcome));
                 output.document(&outcome);
                 print_outcome(output, &outcome);
             }
             Err(error) => {
-                let error = CliError::from(error);
                 output.document(&error.to_json());
                 output.line(format!("refused  {}: {}", error.code, error.message));
                 if failed.as_ref().is_none_or(|known| known.status() < error.status()) {
@@ -154,7 +146,8 @@ async fn submit_batch(output: Output, node: &Node, lines: Vec<Vec<u8>>, timeout:
                 }
             }
         }
-    }
+    });
+    answered.await?;
     match failed {
         // Each line was answered already; what is left is the exit status.
         Some(error) if output.json => std::process::exit(error.status().into()),
@@ -163,11 +156,12 @@ async fn submit_batch(output: Output, node: &Node, lines: Vec<Vec<u8>>, timeout:
     }
 }
 
-/// The id of a submission, as far as it can be read.
-fn intent_id(bytes: &[u8]) -> Option<String> {
-    let json = Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() }).ok()?;
-    let payload = data_encoding::BASE64.decode(json.get("payload")?.as_str()?.as_bytes()).ok()?;
-    Some(Digest::of(&payload).to_string())
+fn is_pending(outcome: &Json) -> bool {
+    outcome.get("status").and_then(Json::as_str) == Some("pending")
+}
+
+fn no_outcome(timeout: Duration) -> CliError {
+    SubmitError::TimedOut(timeout).into()
 }
 
 /// What the outcome's status means for the exit status.
@@ -302,16 +296,7 @@ fn nonce(name: Option<&str>, key: &Key) -> Result<Digest, CliError> {
 /// `30s`, `10m`, `2h`, `1d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, CliError> {
     let bad = || CliError::new(Code::Usage, format!("{text} is no duration; write 30s, 10m, 2h or 1d"));
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
-    let number: u64 = number.parse().map_err(|_| bad())?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(bad()),
-    };
-    number.checked_mul(seconds).filter(|seconds| *seconds < 1 << 40).map(Duration::from_secs).ok_or_else(bad)
+    lockstep_core::time::duration(text).ok_or_else(bad)
 }
 
 /// `@FILE`, or `-` for standard input.
@@ -334,32 +319,4 @@ fn read_json(source: &str) -> Result<Json, CliError> {
 fn parse_json(bytes: &[u8], what: &str) -> Result<Json, CliError> {
     Json::parse(bytes, &Limits { bytes: 64 << 20, ..Limits::default() })
         .map_err(|error| CliError::new(Code::Usage, format!("{what}: {error}")))
-}
-
-/// Relays what the commit left in the outbox, to every broker of the configuration; one that is down keeps nothing else waiting.
-pub(crate) async fn relay(node: &Node, home: &Home) -> Result<(), CliError> {
-    use lockstep_core::broker::{Broker, MemoryBroker};
-    let brokers: Vec<Box<dyn Broker>> = match home.config.brokers.as_slice() {
-        [] => vec![Box::new(MemoryBroker::new(1000))],
-        some => some.iter().map(|broker| file_broker(home, broker)).collect::<Result<_, _>>()?,
-    };
-    for broker in brokers {
-        while lockstep_node::relay_once(node.database(), broker.as_ref(), &lockstep_node::SystemClock, 1000).await? > 0
-        {
-        }
-    }
-    Ok(())
-}
-
-fn file_broker(
-    home: &Home,
-    broker: &crate::config::BrokerConfig,
-) -> Result<Box<dyn lockstep_core::broker::Broker>, CliError> {
-    match broker.url.strip_prefix("file:") {
-        Some(file) => Ok(Box::new(lockstep_node::FileBroker::new(broker.name.clone(), home.dir.join(file)))),
-        None => Err(CliError::new(
-            Code::Configuration,
-            format!("broker {}: this binary has no adapter for {}; it has: file", broker.name, broker.url),
-        )),
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::crypto::{Digest, Envelope, EnvelopeSignature, PublicKey};
-use crate::directory::{Actor, Body, Directory, DirectoryError, DirectoryEvent, Mend, Node, Participant};
+use crate::directory::{Actor, Body, Directory, DirectoryError, DirectoryEvent, History, Mend};
 use crate::names::{ActorId, ContractName, Version};
 use crate::package::{Manifest, Package};
 use crate::tables::{Cell, name};
@@ -47,6 +47,8 @@ pub(super) struct Agreed {
     pub(super) links: Vec<Link>,
     network: Digest,
     pub(super) directory: Directory,
+    /// All states of it up to now, as long as no event is damaged.
+    pub(super) history: Option<History>,
     /// Every key that every actor had.
     pub(super) keys: BTreeMap<ActorId, Vec<Held>>,
     /// Seqs of events that were put together from tables.
@@ -63,6 +65,7 @@ impl Agreed {
             links,
             network,
             directory: Directory::blank(network, title, time),
+            history: None,
             keys: BTreeMap::new(),
             mended: BTreeSet::new(),
             doubtful: BTreeSet::new(),
@@ -105,16 +108,27 @@ impl Agreed {
             let signed = Directory::found(event);
             let broken = signed.as_ref().err().map(ToString::to_string);
             self.directory = signed.or_else(|_| Directory::found_as(event, false))?;
+            let (genesis, founded) = (Arc::new(event.clone()), Arc::new(self.directory.clone()));
+            self.history = Some(History::started(genesis, founded));
             return Ok(broken);
         }
-        match self.directory.apply(event) {
-            Ok(()) => Ok(None),
-            Err(DirectoryError::Signature(by)) => {
+        let broken = match self.directory.apply(event) {
+            Ok(()) => None,
+            Err(error @ DirectoryError::Signature(_)) => {
                 self.directory.apply_as(event, false)?;
-                Ok((!self.doubts(&event.by)).then(|| format!("it is not signed by {by}")))
+                (!self.doubts(&event.by)).then(|| error.to_string())
             }
-            Err(error) => Err(error),
+            Err(error @ DirectoryError::Votes(_)) => {
+                self.directory.apply_as(event, false)?;
+                // Whose votes they are depends on every event before.
+                self.mended.is_empty().then(|| error.to_string())
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(history) = &mut self.history {
+            history.note(Arc::new(event.clone()), Arc::new(self.directory.clone()));
         }
+        Ok(broken)
     }
 
     fn note_keys(&mut self, seq: u64) {
@@ -146,12 +160,14 @@ impl Agreed {
         let touches_actor = !mend.actors.is_empty();
         let nothing = mend.participants.is_empty()
             && mend.nodes.is_empty()
+            && mend.approved_participants.is_empty()
             && mend.proposed.is_empty()
             && mend.approved.is_empty();
         self.doubtful.extend(mend.actors.iter().map(|(id, _)| id.clone()));
         self.all_doubtful |= !touches_actor && (kind.starts_with("actor.") || (kind.is_empty() && nothing));
         let proposed = !mend.proposed.is_empty();
         self.directory.mend(seq, head, time, mend);
+        self.history = None;
         self.mended.insert(seq);
         let event = stand_in(self.network, seq, head, time, by, rows_bytes(tables, row));
         let broken = error.unwrap_or_else(|| "it is not the signed event that the directory has here".to_owned());
@@ -160,42 +176,30 @@ impl Agreed {
 
     fn gather(&self, seq: u64, kind: &str, by: Option<&ActorId>, tables: &Tables) -> Mend {
         let mut mend = Mend::default();
-        let participants = tables.get(name::PARTICIPANT);
-        for row in participants.indexes().filter(|row| participants.count(*row, "directory_seq") == Some(seq)) {
-            let Some(participant) = participants.text(row, "participant") else { continue };
-            let voting = participants.cell(row, "voting") == &Cell::Boolean(true);
-            let hosted_by = participants.text(row, "hosted_by").map(str::to_owned);
-            mend.participants.push((participant.to_owned(), Participant { voting, hosted_by, seq }));
-        }
-        let nodes = tables.get(name::NODE);
-        for row in nodes.indexes().filter(|row| nodes.count(*row, "directory_seq") == Some(seq)) {
-            let (Some(node), Some(participant)) = (nodes.text(row, "node"), nodes.text(row, "participant")) else {
-                continue;
-            };
-            let Some(key) = nodes.text(row, "public_key").and_then(|text| PublicKey::parse(text).ok()) else {
-                continue;
-            };
-            let incarnation = nodes.count(row, "incarnation").unwrap_or(1);
-            mend.nodes.push((node.to_owned(), Node { participant: participant.to_owned(), key, incarnation, seq }));
-        }
+        self.gather_members(seq, kind, by, tables, &mut mend);
         self.gather_actors(seq, tables, &mut mend);
         self.gather_contracts(seq, kind, by, tables, &mut mend);
         mend
     }
 
+    /// What the events after this one do, as far as they can be read.
+    pub(super) fn later(&self, seq: u64) -> impl Iterator<Item = &Body> {
+        self.links.iter().filter(move |link| link.seq > seq).filter_map(|link| Some(&link.event.as_ref()?.body))
+    }
+
     /// Actors whose row bears the seq, and those that only this event can have added.
     fn gather_actors(&self, seq: u64, tables: &Tables, mend: &mut Mend) {
-        let later: Vec<&Body> = self
-            .links
-            .iter()
-            .filter(|link| link.seq > seq)
-            .filter_map(|link| Some(&link.event.as_ref()?.body))
-            .collect();
+        let later: Vec<&Body> = self.later(seq).collect();
         let actors = tables.get(name::ACTOR);
         for row in actors.indexes() {
             let Some(id) = actors.text(row, "actor").and_then(|text| ActorId::parse(text).ok()) else { continue };
             let own = actors.count(row, "directory_seq") == Some(seq);
-            let added_later = later.iter().any(|body| matches!(body, Body::ActorAdd { actor, .. } if *actor == id));
+            let adds = |body: &&Body| match body {
+                Body::ActorAdd { actor, .. } => *actor == id,
+                Body::ParticipantJoin(join) => join.admin.0 == id,
+                _ => false,
+            };
+            let added_later = later.iter().any(adds);
             if !own && (self.directory.actors().contains_key(&id) || added_later) {
                 continue;
             }
@@ -218,24 +222,20 @@ impl Agreed {
     }
 
     fn gather_contracts(&self, seq: u64, kind: &str, by: Option<&ActorId>, tables: &Tables, mend: &mut Mend) {
-        let later: Vec<Digest> = self
-            .links
-            .iter()
-            .filter(|link| link.seq > seq)
-            .filter_map(|link| proposed(&link.event.as_ref()?.body))
-            .collect();
+        let later: Vec<Digest> = self.later(seq).filter_map(proposed).collect();
         let contracts = tables.get(name::CONTRACT);
         for row in contracts.indexes() {
             let Ok(package) = Package::decode(contracts.bytes(row, "package")) else { continue };
             let manifest = package.manifest;
             let digest = manifest.digest();
-            let approves = kind == "contract.approve" || kind.is_empty();
+            let leaves = kind == "participant.leave";
+            let approves = kind == "contract.approve" || leaves || kind.is_empty();
             if self.directory.package(&digest).is_none() {
                 if !later.contains(&digest) {
                     mend.proposed.push(manifest);
                 }
             } else if approves && self.approved_at(seq, &manifest, tables) {
-                let participant = by.map(|by| by.participant().to_string());
+                let participant = by.filter(|_| !leaves).map(|by| by.participant().to_string());
                 mend.approved.push((participant, manifest.name.clone(), manifest.version));
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::crypto::Digest;
 use crate::event::{EventOpenings, Header, seal_section};
+use crate::intent::Whole;
 use crate::json::Json;
 use crate::names::RecordId;
 use crate::record::{RecordState, SectionState};
@@ -23,6 +24,17 @@ pub(super) struct Remains {
     pub(super) row: Option<usize>,
     pub(super) header: Option<Header>,
     pub(super) openings: Option<EventOpenings>,
+}
+
+/// Whether the openings are those that this database must have of the event.
+fn check(openings: &EventOpenings, header: &Header, deciding: &Deciding<'_>) -> Result<(), String> {
+    match (&deciding.received, deciding.whole) {
+        (Some(received), _) if !received.has(&header.id(), openings) => {
+            Err("they are not those that were received".to_owned())
+        }
+        (_, Whole::Some) => openings.check_some(header),
+        (_, Whole::All) => openings.check(header),
+    }
 }
 
 impl Walk<'_> {
@@ -110,7 +122,7 @@ impl Walk<'_> {
             self.broken_evidence(tables, name::EVENT, row, key.clone(), "header", &problem);
         }
         let checked = openings.and_then(|openings| match &header {
-            Some(header) => openings.check(header).map(|()| openings),
+            Some(header) => check(&openings, header, deciding).map(|()| openings),
             None => Ok(openings),
         });
         if let Err(problem) = &checked {
@@ -132,7 +144,7 @@ impl Walk<'_> {
         let known = self.agreed.links.iter().find(|link| link.seq == header.directory.0);
         let facts = [
             (header.network == self.network, "it is for another network"),
-            (header.log == self.log, "it names another log"),
+            (header.log == deciding.log, "it names another log"),
             (header.intent == deciding.id, "it is of another intent"),
             (header.time == deciding.time, "its time is not that of its outcome"),
             (
@@ -153,6 +165,7 @@ impl Walk<'_> {
             let section = state.sections.entry(name.clone()).or_insert_with(|| SectionState {
                 seq: sealed.seq,
                 content: Arc::new(Json::Null),
+                hidden: false,
                 commitment: sealed.content,
                 bytes: 4,
             });

@@ -291,7 +291,7 @@ fn is_final(table: &Table) -> bool {
     table.role == Role::Versions
         || matches!(
             table.name.as_str(),
-            name::DIRECTORY | name::INTENT | name::EVENT | name::CHANGE | name::OUTBOX | name::CHECKPOINT
+            name::DIRECTORY | name::INTENT | name::EVENT | name::CHANGE | name::OUTBOX | name::CHECKPOINT | name::FEED
         )
 }
 

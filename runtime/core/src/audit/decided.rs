@@ -6,19 +6,27 @@
 use crate::codes::Code;
 use crate::crypto::{Digest, Salt};
 use crate::execute::Judged;
-use crate::intent::{Call, Inspected, Payload, Target, VerifiedIntent, inspect};
-use crate::names::{ActorId, RecordId, SpecName};
-use crate::outcome::{Ending, LeafFacts, Outcome, Reasons};
+use crate::intent::{Call, Inspected, Payload, Target, VerifiedIntent, Whole, inspect};
+use crate::names::{ActorId, NodeName, RecordId};
+use crate::outcome::{Ending, Outcome, Reasons};
 use crate::project::Projection;
+use crate::received::Received;
 use crate::tables::{Cell, name};
 use crate::time::Timestamp;
 
 use super::derive::{Walk, code_for};
 use super::found::Tables;
+use super::received::{Arrival, Known};
 use super::words::{finding, place};
 
 /// What is known of an intent while its events are checked.
 pub(super) struct Deciding<'a> {
+    /// The log that its events name.
+    pub(super) log: String,
+    /// What its receipt says, where another node sequenced it.
+    pub(super) received: Option<Received>,
+    /// How much of its events must be opened.
+    pub(super) whole: Whole,
     pub(super) id: Digest,
     pub(super) time: Timestamp,
     /// The outcome, where all of it is sound and in the log.
@@ -41,6 +49,16 @@ impl Walk<'_> {
     ) {
         let outcomes = std::mem::take(&mut self.outcomes);
         let found = row.and_then(|row| outcomes.get(row));
+        let receipt = match found {
+            Some(found) => found.receipt.clone(),
+            None => self.receipts.with_leaf(&hash).cloned(),
+        };
+        if let Some(receipt) = receipt {
+            let (known, arrival) = self.arrival(tables, &receipt, found, row, &hash);
+            self.decide(projection, tables, position, row, hash, known, Some(arrival));
+            self.outcomes = outcomes;
+            return;
+        }
         let trusted = found.filter(|found| found.hash == Some(hash));
         let outcome = trusted.and_then(|found| found.outcome.as_ref());
         let facts = trusted.and_then(|found| found.facts.as_ref());
@@ -51,10 +69,11 @@ impl Walk<'_> {
             }
             (None, None) => None,
         };
-        self.decide(projection, tables, position, row, hash, (outcome, facts, problem));
+        self.decide(projection, tables, position, row, hash, (outcome, facts, problem), None);
         self.outcomes = outcomes;
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn decide(
         &mut self,
         projection: &mut Projection,
@@ -62,17 +81,26 @@ impl Walk<'_> {
         position: u64,
         row: Option<usize>,
         hash: Digest,
-        (outcome, facts, problem): (Option<&Outcome>, Option<&LeafFacts>, Option<String>),
+        (outcome, facts, problem): Known<'_>,
+        arrival: Option<Arrival>,
     ) {
         let rows = tables.get(name::INTENT);
-        let proven = facts.map(|facts| facts.intent);
-        let seq = outcome.map_or(self.agreed.directory.seq(), |outcome| outcome.reasons.directory.0);
-        let inspected = match row {
-            Some(row) => inspect(rows.bytes(row, "envelope"), rows.bytes(row, "openings"), proven, |payload| {
+        let received = arrival.as_ref().and_then(|arrival| arrival.trusted.as_ref());
+        let proven = facts.map(|facts| facts.intent).or(received.map(|received| received.intent));
+        let seq = self.seq_judged_under(outcome);
+        let whole = if arrival.is_some() { Whole::Some } else { Whole::All };
+        let mut inspected = match row {
+            Some(row) => inspect(rows.bytes(row, "envelope"), rows.bytes(row, "openings"), whole, proven, |payload| {
                 self.agreed.keys_for(&payload.actor, seq, facts.map(|facts| facts.submitted))
             }),
             None => Inspected::default(),
         };
+        if let (Some(received), Some(row)) = (received, row)
+            && received.openings != Digest::of(rows.bytes(row, "openings"))
+        {
+            let other = || "they are not those that were received".to_owned();
+            (inspected.opened, inspected.openings) = (None, Some(inspected.openings.unwrap_or_else(other)));
+        }
         let orphan = self
             .lookup
             .orphans_at
@@ -83,15 +111,29 @@ impl Walk<'_> {
         let payload_id = inspected.payload.as_ref().map(|(id, _)| *id);
         let told = row.and_then(|row| rows.digest(row, "intent_id"));
         let id = proven.or(payload_id).or(told).or(orphan).unwrap_or(hash);
-        self.judge_evidence(tables, row, id, &inspected, outcome, problem);
+        let from = arrival.as_ref().and_then(Arrival::log);
+        let elsewhere = inspected.payload.as_ref().is_some_and(|(_, payload)| payload.sequencer != self.node);
+        let problem = match (&arrival, elsewhere) {
+            (None, true) => {
+                self.missing_receipt(tables, &id);
+                None
+            }
+            _ => problem,
+        };
+        let sequencer = match (&from, &arrival) {
+            (Some((_, node)), _) => Some(node.clone()),
+            (None, None) if !elsewhere => Some(self.node.clone()),
+            _ => None,
+        };
+        self.judge_evidence(tables, row, id, &inspected, sequencer.as_ref(), outcome, problem);
         let cell = |column: &str| row.and_then(|row| rows.text(row, column));
         let time_of = |column: &str| row.and_then(|row| rows.time(row, column));
         let events = facts.map_or_else(|| self.orphans(&id, position), |facts| facts.events.clone());
         let header_time = events.first().and_then(|event| self.lookup.headers.get(event)).map(|header| header.time);
         let time = facts.map(|facts| facts.time).or(header_time).or(time_of("decided_at")).unwrap_or(self.time);
         let (call, targets) = inspected.opened.clone().unwrap_or_else(|| {
-            let judged =
-                outcome.into_iter().flat_map(|outcome| &outcome.reasons.judged.reads).map(|read| read.record.clone());
+            let reasons = outcome.and_then(Outcome::reasons);
+            let judged = reasons.into_iter().flat_map(|reasons| &reasons.judged.reads).map(|read| read.record.clone());
             let first = cell("record_id").and_then(|text| RecordId::parse(text).ok());
             let headers =
                 events.iter().filter_map(|event| self.lookup.headers.get(event)).map(|header| header.record.clone());
@@ -99,10 +141,7 @@ impl Walk<'_> {
             if all.is_empty() {
                 all = headers.chain(first).collect();
             }
-            (
-                Call::Changes { spec: SpecName::unknown(), changes: Vec::new() },
-                all.into_iter().map(|record| Target { record, expect: None }).collect(),
-            )
+            (Call::Hidden, all.into_iter().map(|record| Target { record, expect: None }).collect())
         });
         let payload = inspected.payload.clone().map_or_else(
             || Payload {
@@ -119,6 +158,9 @@ impl Walk<'_> {
         );
         let actor = inspected.payload.as_ref().map(|(_, payload)| payload.actor.clone());
         let deciding = Deciding {
+            log: from.as_ref().map_or(self.log.clone(), |(log, _)| (*log).to_owned()),
+            received: received.cloned(),
+            whole,
             id,
             time,
             outcome,
@@ -167,10 +209,13 @@ impl Walk<'_> {
                 submitted,
                 time,
                 events: deciding.events.clone(),
-                reasons,
+                said: reasons.into(),
             }
         });
-        projection.outcome_at(hash, &intent, &whole, &sealed, &self.agreed.directory);
+        match &arrival {
+            Some(arrival) => self.project_received(projection, tables, arrival, hash, (&intent, &whole, &sealed)),
+            None => drop(projection.outcome_at(hash, &intent, &whole, &sealed, &self.agreed.directory)),
+        }
         self.time = self.time.max(time);
         self.time_known = facts.is_some() || header_time.is_some() || row.is_some();
     }
@@ -183,20 +228,31 @@ impl Walk<'_> {
         events
     }
 
+    /// The seq of the directory that an outcome was judged under, as far as it is told.
+    fn seq_judged_under(&self, outcome: Option<&Outcome>) -> u64 {
+        let told = outcome.and_then(|outcome| match outcome.reasons() {
+            Some(reasons) => Some(reasons.directory.0),
+            None => Some(self.lookup.headers.get(outcome.events.first()?)?.directory.0),
+        });
+        told.unwrap_or(self.agreed.directory.seq())
+    }
+
     /// Names what is damaged of an intent's three pieces of evidence, and what is therefore not compared.
+    #[allow(clippy::too_many_arguments)]
     fn judge_evidence(
         &mut self,
         tables: &Tables,
         row: Option<usize>,
         id: Digest,
         inspected: &Inspected,
+        sequencer: Option<&NodeName>,
         outcome: Option<&Outcome>,
         problem: Option<String>,
     ) {
         let key = vec![Cell::Text(id.to_string())];
         let doubted = inspected.payload.as_ref().is_some_and(|(_, payload)| self.agreed.doubts(&payload.actor));
         let foreign = inspected.payload.as_ref().and_then(|(_, payload)| {
-            (payload.network != self.network || payload.sequencer != self.node)
+            (payload.network != self.network || sequencer.is_some_and(|node| payload.sequencer != *node))
                 .then(|| format!("it is for node {} of network {}", payload.sequencer, payload.network))
         });
         let other = outcome

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::{Digest, PublicKey};
-use crate::directory::Body;
+use crate::directory::{Body, DirectoryEvent};
 use crate::json::{Json, Limits};
 use crate::names::{NodeName, RecordId};
 use crate::package::{FORMAT, Package};
@@ -20,6 +20,7 @@ use super::compare::Comparison;
 use super::found::Tables;
 use super::leaves::{self, OutcomeFound, Source};
 use super::lookup::Lookup;
+use super::received::Receipts;
 use super::rehearse::Rehearsing;
 use super::votes::{self, Signed};
 use super::words::finding;
@@ -47,6 +48,9 @@ pub(super) struct Walk<'a> {
     pub(super) agreed: Agreed,
     record_tables: Vec<Table>,
     pub(super) outcomes: Vec<OutcomeFound>,
+    pub(super) receipts: Receipts,
+    /// Whether the directory has this node already.
+    pub(super) founded: bool,
     pub(super) tiled: BTreeMap<u64, Digest>,
     pub(super) signed: BTreeMap<u64, Signed>,
     pub(super) states: HashMap<RecordId, Track>,
@@ -67,25 +71,21 @@ impl<'a> Walk<'a> {
         let network = votes::network(tables, &known, &events).unwrap_or_else(|| Digest::of(b""));
         let log = votes::log(tables).unwrap_or_else(|| "unknown/1".to_owned());
         let node = log.split('/').next().and_then(|node| NodeName::parse(node).ok()).unwrap_or_else(NodeName::unknown);
-        let genesis = events.iter().flatten().find(|event| event.head() == network);
-        let founded = genesis.and_then(|event| match &event.body {
-            Body::Genesis { founders, .. } => {
-                founders.iter().find(|founder| founder.node.0 == node).map(|founder| founder.node.1)
-            }
-            _ => None,
-        });
+        let founded =
+            events.iter().flatten().find_map(|event| key_of(&event.body, &node).filter(|_| belongs(event, &network)));
         let nodes = tables.get(name::NODE);
         let told = nodes
             .with_key(&[Cell::Text(node.to_string())])
             .first()
             .and_then(|row| PublicKey::parse(nodes.text(*row, "public_key")?).ok());
         let key = known.node_key.or(founded).or(told);
-        let outcomes = leaves::read_outcomes(tables);
+        let receipts = Receipts::read(tables);
+        let outcomes = leaves::read_outcomes(tables, &receipts);
         let tiled = leaves::tiled(tables, &log);
         let logged: HashSet<Digest> = tiled.values().copied().collect();
         let mut heads = BTreeMap::new();
-        for outcome in outcomes.iter().filter_map(|found| found.outcome.as_ref()) {
-            heads.insert(outcome.reasons.directory.0, outcome.reasons.directory.1);
+        for reasons in outcomes.iter().filter_map(|found| found.outcome.as_ref()?.reasons()) {
+            heads.insert(reasons.directory.0, reasons.directory.1);
         }
         let links = chain::order(tables, events, &network, &logged, &heads);
         let title = votes::meta(tables, "network").unwrap_or_default().to_owned();
@@ -100,6 +100,8 @@ impl<'a> Walk<'a> {
             agreed: Agreed::new(links, network, title),
             record_tables: Vec::new(),
             outcomes,
+            receipts,
+            founded: false,
             tiled,
             signed,
             states: HashMap::new(),
@@ -241,7 +243,9 @@ impl<'a> Walk<'a> {
         match source {
             Source::Directory(index) => self.directory_leaf(projection, tables, index, hash),
             Source::Intent(row) => self.intent_leaf(projection, tables, position, Some(row), hash),
-            Source::Lost if self.lookup.orphans_at.contains_key(&position) => {
+            Source::Lost
+                if self.lookup.orphans_at.contains_key(&position) || self.receipts.with_leaf(&hash).is_some() =>
+            {
                 self.intent_leaf(projection, tables, position, None, hash)
             }
             Source::Lost => self.lost_leaf(projection, tables, position, hash),
@@ -272,6 +276,23 @@ impl<'a> Walk<'a> {
         written.entry(PARTIES.to_owned()).or_insert(1);
         self.comparison.written.insert(record.to_string(), written);
     }
+}
+
+/// The key that an event gives a node.
+fn key_of(body: &Body, node: &NodeName) -> Option<PublicKey> {
+    match body {
+        Body::Genesis { founders, .. } => {
+            founders.iter().find(|founder| founder.node.0 == *node).map(|founder| founder.node.1)
+        }
+        Body::ParticipantJoin(join) if join.node.name == *node => Some(join.node.key),
+        Body::NodeAdd { node: added, .. } if added.name == *node => Some(added.key),
+        _ => None,
+    }
+}
+
+/// Whether an event is one of this network's.
+fn belongs(event: &DirectoryEvent, network: &Digest) -> bool {
+    event.network.unwrap_or_else(|| event.head()) == *network
 }
 
 /// What a damaged piece of evidence is called: broken, or of a format that this version does not know.

@@ -9,6 +9,7 @@ use crate::tables::name;
 
 use super::chain::Link;
 use super::found::Tables;
+use super::received::{Receipt, Receipts};
 use super::votes::Signed;
 
 /// Ways of settling one batch that are tried.
@@ -20,25 +21,34 @@ pub(super) struct OutcomeFound {
     pub(super) outcome: Option<Outcome>,
     /// What its leaf says, where that can be read.
     pub(super) facts: Option<LeafFacts>,
-    /// Hash of its leaf.
+    /// Hash of the leaf in this database's log: its own, or that of its receipt.
     pub(super) hash: Option<Digest>,
+    /// The receipt, where another node sequenced it.
+    pub(super) receipt: Option<Receipt>,
     /// Why it is not sound.
     pub(super) problem: Option<String>,
 }
 
 /// Reads every intent's outcome.
-pub(super) fn read_outcomes(tables: &Tables) -> Vec<OutcomeFound> {
+pub(super) fn read_outcomes(tables: &Tables, receipts: &Receipts) -> Vec<OutcomeFound> {
     let rows = tables.get(name::INTENT);
-    rows.indexes().map(|row| read_outcome(rows.bytes(row, "outcome"))).collect()
+    rows.indexes()
+        .map(|row| read_outcome(rows.bytes(row, "outcome"), receipts.of(rows.text(row, "intent_id"))))
+        .collect()
 }
 
-fn read_outcome(stored: &[u8]) -> OutcomeFound {
+fn read_outcome(stored: &[u8], receipt: Option<&Receipt>) -> OutcomeFound {
     let facts = Outcome::stored_facts(stored);
-    let hash = Outcome::stored_leaf_hash(stored);
-    match Outcome::read(stored) {
-        Ok(outcome) => OutcomeFound { outcome: Some(outcome), facts, hash, problem: None },
-        Err(problem) => OutcomeFound { outcome: None, facts, hash, problem: Some(problem) },
-    }
+    let hash = receipt.map(|receipt| receipt.hash).or_else(|| Outcome::stored_leaf_hash(stored));
+    let (outcome, problem) = match Outcome::read(stored) {
+        // The node that decided knows what it said.
+        Ok(outcome) if receipt.is_none() && outcome.reasons().is_none() => {
+            (None, Some("what its leaf's commitments stand for is missing".to_owned()))
+        }
+        Ok(outcome) => (Some(outcome), None),
+        Err(problem) => (None, Some(problem)),
+    };
+    OutcomeFound { outcome, facts, hash, problem, receipt: receipt.cloned() }
 }
 
 /// The hashes of the leaves as the tiles have them, by position.

@@ -33,7 +33,8 @@ impl Walk<'_> {
             }
         }
         let package = step.package.as_ref().map(|found| found.bytes.as_slice());
-        if step.event.seq == 1 {
+        if !self.founded && self.agreed.directory.nodes().contains_key(self.node.as_str()) {
+            self.founded = true;
             projection.meta(&self.agreed.directory, self.node.as_str());
         }
         projection.directory_at(hash, &step.event, &self.agreed.directory, package, step.proposed);

@@ -122,15 +122,16 @@ impl Walk<'_> {
         if outcome.ending == Ending::Expired || !self.calls(intent, &rehearsing.package.manifest.name) {
             return None;
         }
-        let judge = outcome.reasons.judged.package.and_then(|digest| self.agreed.directory.package(&digest));
+        let judge = outcome.reasons().and_then(|reasons| reasons.judged.package);
+        let judge = judge.and_then(|digest| self.agreed.directory.package(&digest));
         let judge = judge.map(|contract| contract.manifest.version);
         let tried = match self.met(intent, outcome) {
-            None => Err("the limits or the database had rejected them"),
-            Some(states) => applicable(&states, &rehearsing.package.manifest.name, version, judge).map(|()| states),
+            None => Err("limits or the database rejected them, or not all that they met is here"),
+            Some(met) => applicable(&met.1, &rehearsing.package.manifest.name, version, judge).map(|()| met),
         };
-        let (rehearsing, directory) = (self.rehearsing.as_mut()?, &self.agreed.directory);
+        let rehearsing = self.rehearsing.as_mut()?;
         match tried {
-            Ok(states) => Some(rehearsing.judge(intent, outcome, directory, &states)),
+            Ok((directory, states)) => Some(rehearsing.judge(intent, outcome, &directory, &states)),
             Err(reason) => {
                 *rehearsing.found.skipped.entry(reason).or_default() += 1;
                 None
@@ -142,6 +143,7 @@ impl Walk<'_> {
         match intent.call() {
             Call::Method { contract, .. } => contract == name,
             Call::Changes { spec, .. } => self.agreed.directory.owner(spec) == Some(name),
+            Call::Hidden => false,
         }
     }
 
@@ -160,8 +162,8 @@ impl Walk<'_> {
         rehearsed.differing += 1;
         let target = at.or_else(|| intent.targets().first().map(|target| target.record.clone()));
         if let Some(record) = target.filter(|_| rehearsed.differences.len() < MOST_SHOWN) {
-            let reads = &outcome.reasons.judged.reads;
-            let seq = reads.iter().find(|read| read.record == record).map_or(0, |read| read.seq);
+            let mut reads = outcome.reasons().into_iter().flat_map(|reasons| &reasons.judged.reads);
+            let seq = reads.find(|read| read.record == record).map_or(0, |read| read.seq);
             rehearsed.differences.push(Difference { intent: intent.id(), record, seq, what });
         }
     }
@@ -210,6 +212,7 @@ fn called(call: &Call) -> String {
     match call {
         Call::Method { contract, method, .. } => format!("{contract}.{method}"),
         Call::Changes { spec, .. } => format!("changes of {spec}"),
+        Call::Hidden => "a hidden call".to_owned(),
     }
 }
 
@@ -219,7 +222,7 @@ fn difference(
     outcome: &Outcome,
     events: &[SealedEvent],
 ) -> Option<(Option<RecordId>, String)> {
-    let then = outcome.reasons.rejected.as_ref();
+    let then = outcome.reasons().and_then(|reasons| reasons.rejected.as_ref());
     let now = match executed {
         Ok(Executed { verdict: Verdict::Applied(effects), .. }) if then.is_none() => {
             return effects_differ(effects, events);

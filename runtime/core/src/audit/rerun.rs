@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use crate::codes::Code;
 use crate::crypto::Digest;
+use crate::directory::Directory;
 use crate::execute::{Effect, Executed, Interrupted, Job, Packages, Verdict, execute};
 use crate::intent::VerifiedIntent;
 use crate::outcome::{Ending, Outcome};
 use crate::package::Package;
 use crate::record::States;
 use crate::seal::SealedEvent;
+use crate::sync::executable;
 
 use super::derive::Walk;
 use super::found::Tables;
@@ -30,11 +32,11 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let states = self.met(intent, outcome)?;
+        let (directory, states) = self.met(intent, outcome)?;
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
-            directory: &self.agreed.directory,
+            directory: &directory,
             states: &states,
             packages: &packages,
             engine,
@@ -45,18 +47,21 @@ impl Walk<'_> {
         Some(execute(&job))
     }
 
-    /// The states that an intent met; `None` where they are not known any more, or where they did not decide: the
-    /// machine's own bounds and the database's no are no verdicts that could be reached again.
-    pub(super) fn met(&self, intent: &VerifiedIntent, outcome: &Outcome) -> Option<States> {
-        let rejected = outcome.reasons.rejected.as_ref().map(|rejected| rejected.code);
-        let known = self.agreed.mended.is_empty()
-            && outcome.reasons.directory == (self.agreed.directory.seq(), self.agreed.directory.head());
+    /// The directory and the states that an intent met; `None` where they are not known here any more or never were,
+    /// and where they did not decide, as it is with the machine's own bounds and the database's no.
+    pub(super) fn met(&self, intent: &VerifiedIntent, outcome: &Outcome) -> Option<(Arc<Directory>, States)> {
+        let directory = self.judged_under(outcome)?;
         let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        if !known || doubtful || matches!(rejected, Some(Code::DatabaseRefused | Code::Limits)) {
-            return None;
-        }
         let state = |record| self.states.get(record).map(|track| track.state.clone());
-        Some(intent.targets().iter().map(|target| (target.record.clone(), state(&target.record))).collect())
+        let states = intent.targets().iter().map(|target| (target.record.clone(), state(&target.record))).collect();
+        (!doubtful && executable(intent, outcome, &states, &directory)).then_some((directory, states))
+    }
+
+    /// The directory that an outcome names, where the log has it by now: it need not be the newest one.
+    fn judged_under(&self, outcome: &Outcome) -> Option<Arc<Directory>> {
+        let (seq, head) = outcome.reasons()?.directory;
+        let history = self.agreed.history.as_ref()?;
+        (history.head(seq) == Some(head)).then(|| history.at(seq)).flatten()
     }
 
     /// Holds what an execution reached against what is stored.
@@ -72,13 +77,7 @@ impl Walk<'_> {
             // A damaged package is named already.
             Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
             Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
-            Ok(executed) if executed.judged.reads != outcome.reasons.judged.reads => {
-                Some("the records were at other versions than the outcome says".to_owned())
-            }
-            Ok(executed) if executed.judged.package != outcome.reasons.judged.package => {
-                Some("another contract version judges it".to_owned())
-            }
-            Ok(executed) => verdict_differs(&executed.verdict, outcome, events),
+            Ok(executed) => differs(executed, outcome, events),
         };
         if let Some(difference) = difference {
             self.differs(tables, intent, difference);
@@ -86,12 +85,24 @@ impl Walk<'_> {
     }
 }
 
+/// In what an execution differs from an outcome and its events.
+pub(crate) fn differs(executed: &Executed, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
+    let reasons = outcome.reasons()?;
+    if executed.judged.reads != reasons.judged.reads {
+        return Some("the records were at other versions than the outcome says".to_owned());
+    }
+    if executed.judged.package != reasons.judged.package {
+        return Some("another contract version judges it".to_owned());
+    }
+    verdict_differs(&executed.verdict, outcome, events)
+}
+
 fn verdict_differs(verdict: &Verdict, outcome: &Outcome, events: &[SealedEvent]) -> Option<String> {
     match (verdict, outcome.ending) {
         (Verdict::Applied(effects), Ending::Applied) => effects_differ(effects, events),
         (Verdict::Expired, Ending::Expired) => None,
         (Verdict::Rejected(now), Ending::Rejected) => {
-            let then = outcome.reasons.rejected.as_ref()?;
+            let then = outcome.reasons()?.rejected.as_ref()?;
             let same = now.code == then.code
                 && now.reason == then.reason
                 && (now.code == Code::Trap || now.message == then.message);
@@ -123,7 +134,8 @@ fn effects_differ(effects: &[Effect], events: &[SealedEvent]) -> Option<String> 
         if event.openings.sections.is_empty() && !effect.sections.is_empty() {
             continue;
         }
-        if effect.record != event.header.record || effect.reads != event.openings.reads || effect.on != event.after.on {
+        let same_reads = event.openings.reads.as_ref().is_none_or(|(_, reads)| effect.reads == *reads);
+        if effect.record != event.header.record || !same_reads || effect.on != event.after.on {
             return Some(format!("it makes another event of {}", event.header.record));
         }
         let same = effect.sections.len() == event.openings.sections.len()

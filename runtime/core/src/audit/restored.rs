@@ -71,23 +71,16 @@ impl Walk<'_> {
         openings: &EventOpenings,
         deciding: &Deciding<'_>,
     ) -> Option<Header> {
-        let outcome = deciding.outcome?;
+        let reasons = deciding.outcome?.reasons()?;
         let told = tables.get(name::EVENT).text(row, "record_id").and_then(|text| RecordId::parse(text).ok());
         let candidates = told.iter().chain(&deciding.targets);
         candidates.into_iter().find_map(|record| {
             let before = self.states.get(record).map(|track| track.state.clone());
-            let package = outcome.reasons.judged.package?;
+            let package = reasons.judged.package?;
             let specs = self.agreed.directory.specs();
             specs.keys().find_map(|spec| {
-                let header = self.header_from(
-                    record,
-                    before.as_deref(),
-                    openings,
-                    *spec,
-                    package,
-                    deciding,
-                    outcome.reasons.directory,
-                )?;
+                let header =
+                    self.header_from(record, before.as_deref(), openings, *spec, package, deciding, reasons.directory)?;
                 (header.id() == *id).then_some(header)
             })
         })
@@ -143,7 +136,7 @@ impl Walk<'_> {
             sequencer: self.node.clone(),
             time: deciding.time,
             sections,
-            reads: commit(&openings.reads_salt, &context, &reads_json(&openings.reads)),
+            reads: openings.reads.as_ref().map(|(salt, reads)| commit(salt, &context, &reads_json(reads)))?,
         })
     }
 
@@ -171,8 +164,11 @@ impl Walk<'_> {
         deciding: &Deciding<'_>,
     ) -> Option<SealedEvent> {
         let rows = self.adopt(tables, id);
-        let package =
-            remains.header.as_ref().map(|header| header.package).or_else(|| deciding.outcome?.reasons.judged.package);
+        let package = remains
+            .header
+            .as_ref()
+            .map(|header| header.package)
+            .or_else(|| deciding.outcome?.reasons()?.judged.package);
         let entry = self.entry(tables, record, remains, before.as_deref(), package)?;
         let package = package.or_else(|| {
             self.agreed
@@ -223,14 +219,17 @@ impl Walk<'_> {
                 seq: Some(seq),
             };
             let commitment = commit_canonical(&nothing, &context, text.as_bytes());
-            sections
-                .insert(name.clone(), SectionState { seq, content: Arc::new(content), commitment, bytes: text.len() });
+            sections.insert(
+                name.clone(),
+                SectionState { seq, content: Arc::new(content), hidden: false, commitment, bytes: text.len() },
+            );
             canonical.insert(name, text);
         }
         for (name, sealed) in &header.sections {
             let section = sections.entry(name.clone()).or_insert_with(|| SectionState {
                 seq,
                 content: Arc::new(Json::Null),
+                hidden: false,
                 commitment: sealed.content,
                 bytes: 4,
             });
@@ -248,7 +247,7 @@ impl Walk<'_> {
         let stored = |column: &str| {
             remains.row.map(|row| tables.get(name::EVENT).bytes(row, column).to_vec()).unwrap_or_default()
         };
-        let openings = EventOpenings { reads_salt: nothing, reads: Vec::new(), sections: BTreeMap::new() };
+        let openings = EventOpenings::default();
         let (header_stored, openings_stored) = (stored("header"), stored("openings"));
         Some(SealedEvent {
             id: *id,

@@ -74,11 +74,16 @@ impl Envelope {
 
     /// Signs with one key more; an older signature by the same key is replaced.
     pub fn add_signature(&mut self, signer: &dyn Signer) -> Result<(), SignerError> {
-        let sig = signer.sign(&self.pae())?.as_bytes().to_vec();
-        let keyid = signer.public_key().to_string();
-        self.signatures.retain(|signature| signature.keyid != keyid);
-        self.signatures.push(EnvelopeSignature { keyid, sig });
+        let added = self.signature(signer)?;
+        self.signatures.retain(|signature| signature.keyid != added.keyid);
+        self.signatures.push(added);
         Ok(())
+    }
+
+    /// The signature of this type and payload by one key, for whoever collects them elsewhere.
+    pub fn signature(&self, signer: &dyn Signer) -> Result<EnvelopeSignature, SignerError> {
+        let sig = signer.sign(&self.pae())?.as_bytes().to_vec();
+        Ok(EnvelopeSignature { keyid: signer.public_key().to_string(), sig })
     }
 
     /// The bytes that each signature is of.

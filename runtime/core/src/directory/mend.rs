@@ -19,6 +19,8 @@ pub(crate) struct Mend {
     pub(crate) participants: Vec<(String, Participant)>,
     pub(crate) nodes: Vec<(String, Node)>,
     pub(crate) actors: Vec<(ActorId, Actor)>,
+    /// Participants approved, and by which.
+    pub(crate) approved_participants: Vec<(String, String)>,
     pub(crate) proposed: Vec<Manifest>,
     /// Packages approved, and by which participant, where that is known.
     pub(crate) approved: Vec<(Option<String>, ContractName, Version)>,
@@ -33,6 +35,7 @@ impl Directory {
             seq: 0,
             head: network,
             time,
+            sequencer: String::new(),
             participants: BTreeMap::new(),
             nodes: BTreeMap::new(),
             actors: BTreeMap::new(),
@@ -40,12 +43,21 @@ impl Directory {
             packages: BTreeMap::new(),
             specs: BTreeMap::new(),
             keys: BTreeMap::new(),
+            invitations: BTreeSet::new(),
         }
     }
 
     /// Takes over what a damaged event did, and counts it.
     pub(crate) fn mend(&mut self, seq: u64, head: Digest, time: Timestamp, mend: Mend) {
         self.participants.extend(mend.participants);
+        for participant in mend.approved_participants {
+            // As below.
+            self.note_approval(&participant.0, &participant.1, seq).unwrap_or_default();
+        }
+        if self.sequencer.is_empty() {
+            // Which founder was the first is not in the tables; the names are in their order.
+            self.sequencer = mend.nodes.iter().map(|(node, _)| node.clone()).min().unwrap_or_default();
+        }
         self.nodes.extend(mend.nodes);
         self.keys.extend(mend.actors.iter().map(|(id, actor)| (actor.key.to_string(), id.clone())));
         self.actors.extend(mend.actors);

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::crypto::{EnvelopeError, PublicKey};
 use crate::json::{JsonError, ShapeError};
 use crate::names::{ActorId, NameError};
-use crate::package::{Manifest, PackageError};
+use crate::package::PackageError;
 
-use super::{ADMIN, Actor, Body, Contract, Directory, DirectoryEvent, Founder, Node, Participant, Status};
+use super::{ADMIN, Actor, Body, Directory, DirectoryEvent, Founder, Membership, Node, Participant};
 
 /// Why an event is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum DirectoryError {
     /// It is not signed by whom it must be.
     #[error("it is not signed by {0}")]
     Signature(String),
+    /// Its signatures are not the votes that it needs, or more than these.
+    #[error("{0}")]
+    Votes(String),
     /// Its proposer has not the right.
     #[error("{0}")]
     Right(String),
@@ -61,7 +64,10 @@ impl Directory {
         if founders.is_empty() || title.is_empty() || title.len() > 100 {
             return Err(DirectoryError::Invalid("a network needs a founder and a name of 1 to 100 bytes".to_owned()));
         }
-        check_signers(event, founders.len())?;
+        if signed && event.envelope.signatures.len() != founders.len() {
+            let (founders, found) = (founders.len(), event.envelope.signatures.len());
+            return Err(DirectoryError::Signature(format!("its {founders} founders alone; it has {found} signatures")));
+        }
         let head = event.head();
         let mut directory = Directory {
             network: head,
@@ -69,6 +75,7 @@ impl Directory {
             seq: 1,
             head,
             time: event.time,
+            sequencer: founders.first().map(|founder| founder.node.0.to_string()).unwrap_or_default(),
             participants: BTreeMap::new(),
             nodes: BTreeMap::new(),
             actors: BTreeMap::new(),
@@ -76,6 +83,7 @@ impl Directory {
             contracts: BTreeMap::new(),
             packages: BTreeMap::new(),
             specs: BTreeMap::new(),
+            invitations: BTreeSet::new(),
         };
         for founder in founders {
             directory.add_founder(event, founder, signed)?;
@@ -95,8 +103,8 @@ impl Directory {
             return Err(DirectoryError::Invalid(format!("{actor} is not of participant {}", founder.participant)));
         }
         let participant = founder.participant.to_string();
-        let added = Participant { voting: true, hosted_by: None, seq: 1 };
-        let node = Node { participant: participant.clone(), key: founder.node.1, incarnation: 1, seq: 1 };
+        let added = Participant { voting: true, ..Participant::new(Membership::Active, 1) };
+        let node = Node::new(participant.clone(), founder.node.1, Vec::new(), 1);
         if self.participants.insert(participant, added).is_some()
             || self.nodes.insert(founder.node.0.to_string(), node).is_some()
         {
@@ -119,10 +127,9 @@ impl Directory {
     /// As [`Directory::apply`]; without signature only for the audit, where the head is proven otherwise.
     pub(crate) fn apply_as(&mut self, event: &DirectoryEvent, signed: bool) -> Result<(), DirectoryError> {
         self.check_chain(event)?;
-        check_signers(event, 1)?;
-        let proposer = self.admin(&event.by)?;
-        if signed && !event.envelope.verified_by(&proposer.key) {
-            return Err(DirectoryError::Signature(event.by.to_string()));
+        let key = self.proposers_key(event)?;
+        if signed {
+            self.check_signatures(event, &key)?;
         }
         let mut next = self.clone();
         next.take(event)?;
@@ -133,7 +140,7 @@ impl Directory {
         Ok(())
     }
 
-    fn check_chain(&self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
+    pub(super) fn check_chain(&self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
         let fails = |what: String| Err(DirectoryError::Chain(what));
         if event.network != Some(self.network) {
             return fails("it is for another network".to_owned());
@@ -147,8 +154,19 @@ impl Directory {
         Ok(())
     }
 
+    /// The key that its proposer signs an event with; who joins is no actor yet and brings it along.
+    pub(super) fn proposers_key(&self, event: &DirectoryEvent) -> Result<PublicKey, DirectoryError> {
+        match &event.body {
+            Body::ParticipantJoin(join) if join.admin.0 == event.by => Ok(join.admin.1),
+            Body::ParticipantJoin(join) => {
+                Err(DirectoryError::Right(format!("{} joins for {}", event.by, join.participant)))
+            }
+            _ => Ok(self.admin(&event.by)?.key),
+        }
+    }
+
     /// The actor, where it may speak for its participant now.
-    fn admin(&self, actor: &ActorId) -> Result<&Actor, DirectoryError> {
+    pub(super) fn admin(&self, actor: &ActorId) -> Result<&Actor, DirectoryError> {
         let found = self.actors.get(actor).filter(|found| found.revoked.is_none());
         let found =
             found.ok_or_else(|| DirectoryError::Right(format!("{actor} is no active actor of this network")))?;
@@ -157,15 +175,13 @@ impl Directory {
                 "{actor} has not the role {ADMIN}, which speaks for a participant"
             )));
         }
+        self.need_active(actor.participant().as_str())?;
         Ok(found)
     }
 
     /// Whether `by` may decide about what belongs to `participant`.
-    fn speaks_for(&self, by: &ActorId, participant: &str) -> Result<(), DirectoryError> {
-        let found = self
-            .participants
-            .get(participant)
-            .ok_or_else(|| DirectoryError::Invalid(format!("participant {participant} is not known")))?;
+    pub(super) fn speaks_for(&self, by: &ActorId, participant: &str) -> Result<(), DirectoryError> {
+        let found = self.need_active(participant)?;
         let own = by.participant();
         if own.as_str() == participant || found.hosted_by.as_deref() == Some(own.as_str()) {
             return Ok(());
@@ -173,17 +189,30 @@ impl Directory {
         Err(DirectoryError::Right(format!("{by} does not speak for {participant}")))
     }
 
-    fn take(&mut self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
+    pub(super) fn take(&mut self, event: &DirectoryEvent) -> Result<(), DirectoryError> {
         match &event.body {
             Body::Genesis { .. } => Err(DirectoryError::Chain("a network has one genesis".to_owned())),
             Body::ParticipantAdd { participant, hosted_by } => {
                 self.speaks_for(&event.by, hosted_by.as_str())?;
-                let added = Participant { voting: false, hosted_by: Some(hosted_by.to_string()), seq: event.seq };
+                let hosted_by = Some(hosted_by.to_string());
+                let added = Participant { hosted_by, ..Participant::new(Membership::Active, event.seq) };
                 match self.participants.insert(participant.to_string(), added) {
                     None => Ok(()),
                     Some(_) => Err(DirectoryError::Invalid(format!("participant {participant} is there already"))),
                 }
             }
+            Body::ParticipantJoin(join) => self.join(event, join),
+            Body::ParticipantApprove { participant } => self.approve_participant(event, participant.as_str()),
+            Body::ParticipantLeave { participant } => self.leave(event, participant.as_str()),
+            Body::NodeAdd { participant, node } => {
+                self.speaks_for(&event.by, participant.as_str())?;
+                self.add_node(event, participant.as_str(), node)
+            }
+            Body::NodeAddresses { node, addresses } => {
+                self.own_node(event, node.as_str())?.addresses.clone_from(addresses);
+                Ok(())
+            }
+            Body::NodeRetire { node } => self.retire_node(event, node.as_str()),
             Body::ActorAdd { actor, roles, key } => {
                 self.speaks_for(&event.by, actor.participant().as_str())?;
                 self.take_key(key, actor)?;
@@ -220,7 +249,7 @@ impl Directory {
     }
 
     /// Notes a new key. One that was taken away stays so: whoever has it may be why.
-    fn take_key(&mut self, key: &PublicKey, actor: &ActorId) -> Result<(), DirectoryError> {
+    pub(super) fn take_key(&mut self, key: &PublicKey, actor: &ActorId) -> Result<(), DirectoryError> {
         match self.keys.insert(key.to_string(), actor.clone()) {
             None => Ok(()),
             Some(owner) => Err(DirectoryError::Invalid(format!(
@@ -239,135 +268,5 @@ impl Directory {
             )));
         }
         Ok(found)
-    }
-
-    fn propose(&mut self, event: &DirectoryEvent, manifest: &Manifest) -> Result<(), DirectoryError> {
-        self.check_manifest(manifest)?;
-        let (name, version) = (manifest.name.clone(), manifest.version);
-        let proposed = Contract {
-            manifest: std::sync::Arc::new(manifest.clone()),
-            status: Status::Proposed,
-            approvals: BTreeSet::new(),
-            seq: event.seq,
-        };
-        self.contracts.entry(name.clone()).or_default().insert(version, proposed);
-        self.packages.insert(manifest.digest(), (name, version));
-        Ok(())
-    }
-
-    /// Whether a manifest could be proposed now; also what `contract plan` asks.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Invalid`] says with what it collides.
-    pub fn check_manifest(&self, manifest: &Manifest) -> Result<(), DirectoryError> {
-        let invalid = |what: String| Err(DirectoryError::Invalid(what));
-        if let Some(versions) = self.contracts.get(&manifest.name) {
-            if versions.contains_key(&manifest.version) {
-                return invalid(format!(
-                    "{}@{} was proposed already; a version is never used twice",
-                    manifest.name, manifest.version
-                ));
-            }
-            if let Some((newest, _)) = versions.last_key_value().filter(|(newest, _)| **newest > manifest.version) {
-                return invalid(format!("{}@{newest} is newer than {}", manifest.name, manifest.version));
-            }
-        }
-        self.check_specs(manifest)
-    }
-
-    /// Whether the specs of a manifest go together with those in force.
-    fn check_specs(&self, manifest: &Manifest) -> Result<(), DirectoryError> {
-        let invalid = |what: String| Err(DirectoryError::Invalid(what));
-        for (name, spec) in &manifest.specs {
-            match self.owner(name) {
-                Some(owner) if *owner != manifest.name => return invalid(format!("spec {name} is contract {owner}'s")),
-                _ => {}
-            }
-            for entry in self.specs.values().filter(|entry| entry.name == *name) {
-                for (column, projection) in &spec.projections {
-                    if let Some(known) =
-                        entry.spec.projections.get(column).filter(|known| known.kind != projection.kind)
-                    {
-                        return invalid(format!(
-                            "projected column {column} of {name} is {}; a column is never retyped, give the new one another name",
-                            known.kind
-                        ));
-                    }
-                    if entry.spec.sections.contains_key(column) {
-                        return invalid(format!(
-                            "projected column {column} of {name} has the name of an earlier version's section"
-                        ));
-                    }
-                }
-                if let Some(section) =
-                    spec.sections.keys().find(|section| entry.spec.projections.contains_key(*section))
-                {
-                    return invalid(format!(
-                        "section {section} of {name} has the name of an earlier version's projected column"
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    pub(super) fn approve(
-        &mut self,
-        participant: &str,
-        seq: u64,
-        name: &crate::names::ContractName,
-        version: &crate::names::Version,
-    ) -> Result<(), DirectoryError> {
-        let participant = participant.to_owned();
-        let voters: BTreeSet<&String> =
-            self.participants.iter().filter(|(_, found)| found.voting).map(|(name, _)| name).collect();
-        if !voters.contains(&participant) {
-            return Err(DirectoryError::Right(format!("participant {participant} has no vote")));
-        }
-        let votes = voters.len();
-        let Some(found) = self.contracts.get_mut(name).and_then(|versions| versions.get_mut(version)) else {
-            return Err(DirectoryError::Invalid(format!("{name}@{version} was not proposed")));
-        };
-        if !found.approvals.insert(participant.clone()) {
-            return Err(DirectoryError::Invalid(format!("{participant} has approved {name}@{version} already")));
-        }
-        found.seq = seq;
-        // More than two thirds of the participants, one vote each.
-        if found.approvals.len() * 3 <= votes * 2 || found.status != Status::Proposed {
-            return Ok(());
-        }
-        found.status = Status::Active;
-        let manifest = found.manifest.clone();
-        self.check_activation(&manifest)?;
-        for (spec, body) in &manifest.specs {
-            self.specs.entry(body.digest()).or_insert_with(|| Directory::entry(spec, body, &manifest, seq));
-        }
-        for (other, earlier) in self.contracts.get_mut(name).into_iter().flatten() {
-            if other < version && version.compatible_with(other) && earlier.status == Status::Active {
-                earlier.status = Status::Superseded;
-                earlier.seq = seq;
-            }
-        }
-        Ok(())
-    }
-
-    /// What was fine when it was proposed need not be any more: others may have become active first.
-    fn check_activation(&self, manifest: &Manifest) -> Result<(), DirectoryError> {
-        let (name, version) = (&manifest.name, &manifest.version);
-        let newer = self.contracts.get(name).into_iter().flatten().find(|(other, found)| {
-            *other > version && other.compatible_with(version) && found.status != Status::Proposed
-        });
-        if let Some((newer, _)) = newer {
-            return Err(DirectoryError::Invalid(format!("{name}@{newer} took over before {version}")));
-        }
-        self.check_specs(manifest)
-    }
-}
-
-/// As many signatures as there are signers: one more would be stored, and belong to nothing.
-fn check_signers(event: &DirectoryEvent, signers: usize) -> Result<(), DirectoryError> {
-    match event.envelope.signatures.len() {
-        found if found == signers => Ok(()),
-        found => Err(DirectoryError::Signature(format!("{signers} alone; it has {found} signatures"))),
     }
 }

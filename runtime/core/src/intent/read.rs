@@ -50,22 +50,31 @@ impl Payload {
 impl Openings {
     pub(super) fn read(json: &Json) -> Result<Self, ShapeError> {
         let mut fields = Fields::of(json, "openings")?;
-        let mut inner = fields.nested("call")?;
-        let call_salt = inner.parsed("salt", Salt::parse)?;
-        let call = read_call(&mut inner)?;
-        inner.finish()?;
-        let mut targets = Vec::new();
-        for record in fields.array("records")? {
-            let mut inner = Fields::of(record, "openings/records")?;
-            let salt = inner.parsed("salt", Salt::parse)?;
-            let target =
-                Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.nullable_count("expect")? };
-            inner.finish()?;
-            targets.push((salt, target));
-        }
+        let call = match fields.need("call")? {
+            Json::Null => None,
+            opened => {
+                let mut inner = Fields::of(opened, "openings.call")?;
+                let salt = inner.parsed("salt", Salt::parse)?;
+                let call = read_call(&mut inner)?;
+                inner.finish()?;
+                Some((salt, call))
+            }
+        };
+        let targets = fields.array("records")?.iter().map(read_target).collect::<Result<_, _>>()?;
         fields.finish()?;
-        Ok(Openings { call_salt, call, targets })
+        Ok(Openings { call, targets })
     }
+}
+
+fn read_target(json: &Json) -> Result<Option<(Salt, Target)>, ShapeError> {
+    if json.is_null() {
+        return Ok(None);
+    }
+    let mut inner = Fields::of(json, "openings/records")?;
+    let salt = inner.parsed("salt", Salt::parse)?;
+    let target = Target { record: inner.parsed("record", RecordId::parse)?, expect: inner.nullable_count("expect")? };
+    inner.finish()?;
+    Ok(Some((salt, target)))
 }
 
 impl Call {

@@ -75,19 +75,36 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
             format!("the key of {} was revoked at {revoked}", intent.payload.actor),
         ));
     }
+    let participant = intent.payload.actor.participant();
+    if !door.directory.takes_part(participant.as_str()) {
+        return Err(Refusal::new(
+            Code::UnknownActor,
+            format!("participant {participant} of {} is proposed, and not yet approved", intent.payload.actor),
+        ));
+    }
     check_signature(&json, &actor.key, &intent)?;
     check_time(&intent, door)?;
     Ok(intent)
 }
 
+/// Whether an intent must open all that its payload commits to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whole {
+    /// All: as it was submitted, at the node that sequences it.
+    All,
+    /// What the node that holds it is entitled to.
+    Some,
+}
+
 /// Reads an intent as it is stored and checks all that does not depend on the moment: shape, signature by
-/// `key`, openings.
+/// one of the keys, openings.
 ///
 /// # Errors
 /// [`StoredError`] says in which of the two columns the trouble is.
 pub fn read_stored(
     envelope: &[u8],
     openings: &[u8],
+    whole: Whole,
     key: impl FnOnce(&Payload) -> Option<PublicKey>,
 ) -> Result<VerifiedIntent, StoredError> {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
@@ -99,7 +116,7 @@ pub fn read_stored(
     }
     let opened = Json::parse_canonical(openings, &limits).map_err(|error| StoredError::Openings(error.to_string()))?;
     let opened = Openings::read(&opened).map_err(|error| StoredError::Openings(error.to_string()))?;
-    check_openings(&payload, &opened).map_err(|refusal| StoredError::Openings(refusal.message))?;
+    check_openings(&payload, &opened, whole).map_err(|refusal| StoredError::Openings(refusal.message))?;
     Ok(assemble(&signed, payload, opened, envelope.to_vec(), openings.to_vec()))
 }
 
@@ -122,6 +139,7 @@ pub(crate) struct Inspected {
 pub(crate) fn inspect(
     envelope: &[u8],
     openings: &[u8],
+    whole: Whole,
     proven: Option<Digest>,
     keys: impl FnOnce(&Payload) -> Vec<PublicKey>,
 ) -> Inspected {
@@ -149,12 +167,10 @@ pub(crate) fn inspect(
     match read.and_then(|json| Openings::read(&json).map_err(|error| error.to_string())) {
         Err(message) => found.openings = Some(message),
         Ok(opened) => {
-            let fits = found.payload.as_ref().map_or(Ok(()), |(_, payload)| check_openings(payload, &opened));
+            let fits = found.payload.as_ref().map_or(Ok(()), |(_, payload)| check_openings(payload, &opened, whole));
             match fits {
                 Err(refusal) => found.openings = Some(refusal.message),
-                Ok(()) => {
-                    found.opened = Some((opened.call, opened.targets.into_iter().map(|(_, target)| target).collect()))
-                }
+                Ok(()) => found.opened = Some(opened.into_opened()),
             }
         }
     }
@@ -204,7 +220,7 @@ fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedInt
         let code = if error.path.ends_with(".salt") { Code::BadSalt } else { Code::Malformed };
         Refusal::new(code, error.to_string())
     })?;
-    check_openings(&payload, &opened)?;
+    check_openings(&payload, &opened, Whole::All)?;
     Ok(assemble(&signed, payload, opened, envelope.canonical().into_bytes(), openings.canonical().into_bytes()))
 }
 
@@ -215,14 +231,8 @@ fn assemble(
     envelope: Vec<u8>,
     openings: Vec<u8>,
 ) -> VerifiedIntent {
-    VerifiedIntent {
-        id: Digest::of(&signed.payload),
-        payload,
-        call: opened.call,
-        targets: opened.targets.into_iter().map(|(_, target)| target).collect(),
-        envelope,
-        openings,
-    }
+    let (call, targets) = opened.into_opened();
+    VerifiedIntent { id: Digest::of(&signed.payload), payload, call, targets, envelope, openings }
 }
 
 fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Refusal> {
@@ -251,17 +261,23 @@ fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Re
     Ok((signed, payload))
 }
 
-fn check_openings(payload: &Payload, opened: &Openings) -> Result<(), Refusal> {
+fn check_openings(payload: &Payload, opened: &Openings, whole: Whole) -> Result<(), Refusal> {
     let bad = |what: String| Err(Refusal::new(Code::BadOpening, what));
     let context = |domain| Context { domain, network: Some(&payload.network), record: None, section: None, seq: None };
-    if commit(&opened.call_salt, &context(CALL_DOMAIN), &opened.call.to_json()) != payload.call {
+    if whole == Whole::All && !opened.complete() {
+        return bad("something that was signed is not opened".to_owned());
+    }
+    if let Some((salt, call)) = &opened.call
+        && commit(salt, &context(CALL_DOMAIN), &call.to_json()) != payload.call
+    {
         return bad("the opened call is not the one that was signed".to_owned());
     }
     if opened.targets.len() != payload.records.len() {
         return bad(format!("{} records are opened, {} were signed", opened.targets.len(), payload.records.len()));
     }
     let mut seen = BTreeSet::new();
-    for (index, ((salt, target), signed)) in opened.targets.iter().zip(&payload.records).enumerate() {
+    for (index, (target, signed)) in opened.targets.iter().zip(&payload.records).enumerate() {
+        let Some((salt, target)) = target else { continue };
         if commit(salt, &context(RECORD_DOMAIN), &target.to_json()) != *signed {
             return bad(format!("opened record {index} is not the one that was signed"));
         }
@@ -269,7 +285,10 @@ fn check_openings(payload: &Payload, opened: &Openings) -> Result<(), Refusal> {
             return Err(Refusal::new(Code::Malformed, format!("record {} is named twice", target.record)));
         }
     }
-    Ok(())
+    match seen.is_empty() {
+        true => bad("none of its records is opened".to_owned()),
+        false => Ok(()),
+    }
 }
 
 fn check_network(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal> {

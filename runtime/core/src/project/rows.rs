@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::crypto::Digest;
 use crate::database::Write;
-use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status};
+use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status, addresses_to_json};
 use crate::event::{Applied, Header, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
 use crate::outcome::Outcome;
 use crate::package::FORMAT;
+use crate::received::Place;
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
 use crate::spec::PARTIES;
@@ -80,8 +81,14 @@ pub(super) fn directory_writes(
 ) -> Vec<(&'static str, Write)> {
     let mut writes = Vec::new();
     for (participant, found) in directory.participants().iter().filter(|(_, found)| found.seq == seq) {
-        let row =
-            vec![text(participant), Cell::Boolean(found.voting), maybe(found.hosted_by.as_ref()), Cell::count(seq)];
+        let row = vec![
+            text(participant),
+            text(found.status.as_str()),
+            Cell::Boolean(found.voting),
+            Cell::Boolean(found.observer),
+            maybe(found.hosted_by.as_ref()),
+            Cell::count(seq),
+        ];
         writes.push((name::PARTICIPANT, Write::Put(row)));
     }
     for (node, found) in directory.nodes().iter().filter(|(_, found)| found.seq == seq) {
@@ -90,6 +97,8 @@ pub(super) fn directory_writes(
             text(&found.participant),
             text(found.key),
             Cell::count(found.incarnation),
+            Cell::Text(addresses_to_json(&found.addresses).canonical()),
+            text(found.status()),
             Cell::count(seq),
         ];
         writes.push((name::NODE, Write::Put(row)));
@@ -154,22 +163,30 @@ fn contracts(
 
 /// Contract, version and method of an intent, as far as it has them.
 fn called(intent: &VerifiedIntent, package: Option<&Digest>, directory: &Directory) -> [Cell; 3] {
-    let version = package.and_then(|digest| directory.package(digest)).map(|contract| contract.manifest.version);
+    let judged = package.and_then(|digest| directory.package(digest));
+    let version = judged.map(|contract| contract.manifest.version);
     match intent.call() {
         Call::Method { contract, method, .. } => [text(contract), maybe(version), text(method)],
         Call::Changes { .. } => [Cell::Null, maybe(version), Cell::Null],
+        // Which contract it was is told by the package in the header, which method is not.
+        Call::Hidden => [maybe(judged.map(|contract| &contract.manifest.name)), maybe(version), Cell::Null],
     }
 }
 
 pub(super) fn intent_row(
     intent: &VerifiedIntent,
     outcome: &Outcome,
+    events: &[SealedEvent],
     directory: &Directory,
     log: &str,
     position: u64,
 ) -> Row {
     let payload = intent.payload();
-    let [contract, version, method] = called(intent, outcome.reasons.judged.package.as_ref(), directory);
+    let package = match outcome.reasons() {
+        Some(reasons) => reasons.judged.package.as_ref(),
+        None => events.first().map(|event| &event.header.package),
+    };
+    let [contract, version, method] = called(intent, package, directory);
     let records =
         Json::from(intent.targets().iter().map(|target| Json::from(target.record.as_str())).collect::<Vec<_>>());
     let first = intent.targets().first().map(|target| target.record.to_string());
@@ -177,9 +194,9 @@ pub(super) fn intent_row(
     let expected = Json::from(intent.targets().iter().map(|target| Json::from(target.expect)).collect::<Vec<_>>());
     let arguments = match intent.call() {
         Call::Method { arguments, .. } => text(arguments.canonical()),
-        Call::Changes { .. } => Cell::Null,
+        Call::Changes { .. } | Call::Hidden => Cell::Null,
     };
-    let rejected = outcome.reasons.rejected.as_ref();
+    let rejected = outcome.reasons().and_then(|reasons| reasons.rejected.as_ref());
     vec![
         text(intent.id()),
         text(outcome.ending.as_str()),
@@ -209,7 +226,24 @@ pub(super) fn intent_row(
     ]
 }
 
-pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory: &Directory, position: u64) -> Row {
+pub(super) fn feed_row(outcome: &Outcome, place: &Place, leaf: Vec<u8>) -> Row {
+    vec![
+        text(outcome.intent),
+        text(&place.log),
+        Cell::count(place.position),
+        Cell::Bytes(leaf),
+        Cell::Bytes(place.path_bytes()),
+        text(&place.note),
+    ]
+}
+
+pub(super) fn event_row(
+    intent: &VerifiedIntent,
+    event: &SealedEvent,
+    directory: &Directory,
+    log: &str,
+    position: u64,
+) -> Row {
     let header = &event.header;
     let [contract, version, method] = called(intent, Some(&header.package), directory);
     vec![
@@ -227,7 +261,7 @@ pub(super) fn event_row(intent: &VerifiedIntent, event: &SealedEvent, directory:
         Cell::Timestamp(header.time),
         Cell::Bytes(event.header_stored.clone()),
         Cell::Bytes(event.openings_stored.clone()),
-        text(&header.log),
+        text(log),
         Cell::count(position),
     ]
 }
@@ -342,8 +376,11 @@ fn content_cell(canonical: &str) -> Cell {
     if canonical == "null" { Cell::Null } else { text(canonical) }
 }
 
-fn head_cells(state: &RecordState, time: Timestamp) -> [Cell; 5] {
-    [Cell::count(state.seq), text(state.head), text(&state.on), text("full"), Cell::Timestamp(time)]
+fn head_cells(state: &RecordState, time: Timestamp) -> [Cell; 6] {
+    let hidden: Vec<Json> = state.hidden().map(Json::from).collect();
+    let (scope, hidden) =
+        if hidden.is_empty() { ("full", Cell::Null) } else { ("partial", text(Json::from(hidden).canonical())) };
+    [Cell::count(state.seq), text(state.head), text(&state.on), text(scope), hidden, Cell::Timestamp(time)]
 }
 
 /// The write of a record that a batch changed: all of a new one, else only what changed.
@@ -378,13 +415,9 @@ pub(super) fn record_write(
         }
     }
     let first_head = first_projected + entry.spec.projections.len();
-    set.extend(
-        head_cells(after, time)
-            .into_iter()
-            .enumerate()
-            .map(|(index, cell)| (first_head + index, cell))
-            .filter(|(index, _)| *index != first_head + 3),
-    );
+    let same_scope = before.hidden().eq(after.hidden());
+    let cells = (first_head..).zip(head_cells(after, time));
+    set.extend(cells.filter(|(index, _)| !(same_scope && [first_head + 3, first_head + 4].contains(index))));
     Write::Update { key: vec![text(record)], set }
 }
 

@@ -384,7 +384,7 @@ impl Net {
                 submitted,
                 time: self.time,
                 events: events.iter().map(|event| event.id).collect(),
-                reasons,
+                said: reasons.into(),
             };
             projection.outcome(&intent, &outcome, &events, &self.directory);
             for event in events {

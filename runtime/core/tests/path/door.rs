@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use lockstep_core::codes::{Code, CodeClass};
 use lockstep_core::crypto::{Digest, Envelope, LocalSigner};
 use lockstep_core::directory::Body;
-use lockstep_core::intent::{Door, INTENT_TYPE, StoredError, read_stored, verify};
+use lockstep_core::intent::{Door, INTENT_TYPE, StoredError, Whole, read_stored, verify};
 use lockstep_core::json;
 use lockstep_core::json::Json;
 use lockstep_core::names::NodeName;
@@ -62,8 +62,9 @@ fn a_good_submission_comes_in_and_reads_back_as_stored() {
     let mut world = World::dealing();
     let bytes = world.make("one").bytes();
     let intent = world.knock(&bytes).unwrap();
-    let again =
-        read_stored(intent.envelope(), intent.openings(), |_| Some(world.directory.actors()[&actor("ann@acme")].key));
+    let again = read_stored(intent.envelope(), intent.openings(), Whole::All, |_| {
+        Some(world.directory.actors()[&actor("ann@acme")].key)
+    });
     assert_eq!(again.unwrap(), intent);
     let spaced = String::from_utf8(bytes).unwrap().replace("\":", "\" : ");
     assert_eq!(world.knock(spaced.as_bytes()).unwrap(), intent, "only what is signed has one spelling");
@@ -272,13 +273,13 @@ fn no_byte_of_a_stored_intent_can_change() {
         flipped
     };
     for at in 0..intent.envelope().len() {
-        let read = read_stored(&flips(intent.envelope(), at), intent.openings(), |_| Some(known));
+        let read = read_stored(&flips(intent.envelope(), at), intent.openings(), Whole::All, |_| Some(known));
         assert!(matches!(read, Err(StoredError::Envelope(_))), "envelope byte {at}: {read:?}");
     }
     for at in 0..intent.openings().len() {
-        let read = read_stored(intent.envelope(), &flips(intent.openings(), at), |_| Some(known));
+        let read = read_stored(intent.envelope(), &flips(intent.openings(), at), Whole::All, |_| Some(known));
         assert!(matches!(read, Err(StoredError::Openings(_))), "openings byte {at}: {read:?}");
     }
-    let nobody = read_stored(intent.envelope(), intent.openings(), |_| None);
+    let nobody = read_stored(intent.envelope(), intent.openings(), Whole::All, |_| None);
     assert!(matches!(nobody, Err(StoredError::Envelope(_))));
 }

@@ -456,7 +456,7 @@ fn records_of_one_intent_change_together_or_not_at_all() {
     let wish = world.call("ann@acme", "both", "one", vec![on(0, "a"), on(1, "b")]).also("two");
     let events = world.apply(&wish);
     assert_eq!(events.len(), 2);
-    assert_eq!(events[0].openings.reads[0].record, record("two"), "each pins the other");
+    assert_eq!(events[0].openings.reads.as_ref().unwrap().1[0].record, record("two"), "each pins the other");
     let wish = world.call("ann@acme", "both", "one", vec![on(0, "c"), on(1, &"x".repeat(21))]).also("two");
     assert_eq!(world.rejected(&wish).0, Code::Schema);
 }

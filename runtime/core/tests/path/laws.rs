@@ -5,7 +5,7 @@ use lockstep_core::crypto::{Digest, Salt};
 use lockstep_core::event::{EventOpenings, Header, Read};
 use lockstep_core::execute::{Judged, Rejected, Verdict};
 use lockstep_core::json::{Json, json};
-use lockstep_core::outcome::{Ending, Outcome, Reasons};
+use lockstep_core::outcome::{Ending, Outcome, Reasons, Said};
 use lockstep_core::record::RecordState;
 use lockstep_core::seal::{SealedEvent, replay};
 use lockstep_core::tables::{Cell, Row};
@@ -181,12 +181,12 @@ fn outcome(rejected: Option<Rejected>, ending: Ending) -> Outcome {
         submitted: now(),
         time: now().plus_micros(1),
         events: if rejected.is_none() { vec![Digest::of(b"event")] } else { Vec::new() },
-        reasons: Reasons {
+        said: Said::Openly(Reasons {
             rejected,
             judged: Judged { reads: vec![read("one", 3), read("two", 0)], package: Some(Digest::of(b"package")) },
             directory: (4, Digest::of(b"directory")),
             salts: ["code", "reason", "message", "judged"].map(salt),
-        },
+        }),
     }
 }
 

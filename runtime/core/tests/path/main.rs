@@ -14,6 +14,8 @@ mod door;
 mod execution;
 mod flows;
 mod laws;
+mod members;
 mod packages;
 mod specs;
+mod votes;
 mod world;

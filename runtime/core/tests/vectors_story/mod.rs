@@ -13,7 +13,7 @@ use lockstep_core::json;
 use lockstep_core::json::{Json, Limits as JsonLimits, Operation, Pointer};
 use lockstep_core::log::{Appender, Checkpoint, Tile, inclusion_path, leaf_hash};
 use lockstep_core::names::{ActorId, ContractName, MethodName, NodeName, ParticipantName, RecordId, SpecName};
-use lockstep_core::outcome::{Ending, Outcome, Reasons, directory_leaf};
+use lockstep_core::outcome::{Ending, Outcome, Reasons, Said, directory_leaf};
 use lockstep_core::package::{Manifest, Package};
 use lockstep_core::project::origin;
 use lockstep_core::record::States;
@@ -291,12 +291,12 @@ impl Story {
             submitted,
             time: decided,
             events: events.iter().map(|event| event.id).collect(),
-            reasons: Reasons {
+            said: Said::Openly(Reasons {
                 rejected,
                 judged: executed.judged,
                 directory: (self.directory.seq(), self.directory.head()),
                 salts: [salts.remove(0), salts.remove(0), salts.remove(0), salts.remove(0)],
-            },
+            }),
         };
         let index = self.append(&outcome.leaf());
         self.decided.push(Decided { name, submission, outcome, events, index });

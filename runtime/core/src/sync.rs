@@ -1,0 +1,15 @@
+//! How nodes keep shared records the same: what of an outcome another node may have, and what a node does with what
+//! it is sent. Protocol, states and invariants stand in `docs/spec/sync.md`.
+//!
+//! All of it is pure: rows and messages come in as values, decisions come out. `node` moves the bytes.
+
+mod compare;
+mod message;
+mod share;
+mod viewer;
+
+pub(crate) use compare::executable;
+pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Level, Objection, Wait, compare};
+pub use message::{Feed, Hello, Message, MessageError, VERSION};
+pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use viewer::{Part, Seen, Viewer};

@@ -1,0 +1,179 @@
+//! What of an outcome leaves a node: the pieces that the receiver is entitled to, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::crypto::Digest;
+use crate::event::{EventOpenings, Given, Header};
+use crate::intent::{Call, VerifiedIntent};
+use crate::json::{Json, Limits};
+use crate::outcome::Outcome;
+use crate::package::{Manifest, RecordUse};
+use crate::received::Place;
+
+use super::viewer::{Seen, Viewer};
+
+/// An event as it travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedEvent {
+    /// The header, in canonical form.
+    pub header: Vec<u8>,
+    /// The openings that the receiver is entitled to, in canonical form.
+    pub openings: Vec<u8>,
+}
+
+/// An outcome as it travels: self-contained evidence, whoever delivers it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Where its leaf stands in the log of the node that sequenced it.
+    pub place: Place,
+    /// The intent's envelope, with the actor's signature.
+    pub envelope: Vec<u8>,
+    /// The intent's openings that the receiver is entitled to.
+    pub openings: Vec<u8>,
+    /// The outcome's leaf, with its openings where the receiver is entitled to them.
+    pub outcome: Vec<u8>,
+    /// The events of the records that the receiver may follow.
+    pub events: Vec<SharedEvent>,
+}
+
+/// An event as a node holds it, before it is cut down to a receiver's part.
+#[derive(Clone, Debug)]
+pub struct SourceEvent<'a> {
+    /// The header.
+    pub header: &'a Header,
+    /// The header of the record's event before.
+    pub before: Option<&'a Header>,
+    /// The openings that the node holds.
+    pub openings: &'a EventOpenings,
+    /// The record, with the parties as they are now.
+    pub record: Seen<'a>,
+    /// Contents after this event, with the salts of their commitments, of the sections of [`needed_contents`].
+    pub contents: BTreeMap<String, Given>,
+}
+
+/// An outcome as a node holds it.
+#[derive(Clone, Debug)]
+pub struct Source<'a> {
+    /// The intent.
+    pub intent: &'a VerifiedIntent,
+    /// Its outcome.
+    pub outcome: &'a Outcome,
+    /// Where its leaf stands.
+    pub place: &'a Place,
+    /// The manifest of the package that judged it, where one did.
+    pub manifest: Option<&'a Manifest>,
+    /// Its events, in the order of its records; none where it was not applied.
+    pub events: Vec<SourceEvent<'a>>,
+    /// The records that it names and that exist, with the seq that it was judged for, in its order.
+    pub records: Vec<Option<(Seen<'a>, u64)>>,
+}
+
+/// The sections whose content after the event the viewer must be given.
+#[must_use]
+pub fn needed_contents(
+    viewer: &Viewer,
+    record: Seen<'_>,
+    header: &Header,
+    before: Option<&Header>,
+) -> BTreeSet<String> {
+    if viewer.follows(record, header.seq) {
+        viewer.part(record, header, written(before)).given
+    } else {
+        BTreeSet::new()
+    }
+}
+
+/// Where the sections of a record were written last, by the header of its last event.
+fn written(before: Option<&Header>) -> impl Fn(&str) -> Option<u64> {
+    move |section| before.and_then(|before| before.sections.get(section)).map(|sealed| sealed.seq)
+}
+
+/// Cuts an outcome down to what the viewer may have; `None` where that is nothing.
+#[must_use]
+pub fn share(source: &Source<'_>, viewer: &Viewer) -> Option<Share> {
+    let own = viewer.participants.contains(source.intent.payload().actor.participant().as_str());
+    let follows: Vec<bool> =
+        source.records.iter().map(|record| record.is_some_and(|(record, seq)| viewer.follows(record, seq))).collect();
+    if !own && !follows.contains(&true) {
+        return None;
+    }
+    let all = own || reads_all(source, viewer);
+    let opened: Vec<bool> = follows.iter().map(|follows| own || *follows).collect();
+    let events = source.events.iter().filter(|event| viewer.follows(event.record, event.header.seq));
+    let whole = follows.iter().all(|follows| *follows);
+    Some(Share {
+        place: source.place.clone(),
+        envelope: source.intent.envelope().to_vec(),
+        openings: cut_openings(source.intent.openings(), all, &opened),
+        outcome: if all { source.outcome.stored() } else { source.outcome.sealed().stored() },
+        events: events.map(|event| cut_event(event, viewer, whole)).collect(),
+    })
+}
+
+/// Whether the viewer may read all that the method declares, on every record: then it can execute it again.
+fn reads_all(source: &Source<'_>, viewer: &Viewer) -> bool {
+    let Some(manifest) = source.manifest else { return false };
+    let reads = |record: Seen<'_>, seq: u64, section: &str| viewer.reads(record, section, seq);
+    source.records.iter().enumerate().all(|(index, record)| {
+        let Some((record, seq)) = *record else { return false };
+        match declared(source.intent.call(), manifest, index) {
+            Declared::Sections(usage) => {
+                usage.reads.iter().chain(&usage.writes).all(|section| reads(record, seq, section))
+            }
+            Declared::Everything => record.spec.sections.keys().all(|section| reads(record, seq, section)),
+        }
+    })
+}
+
+enum Declared<'a> {
+    Sections(&'a RecordUse),
+    /// Raw changes may name any section; of an unknown method nobody knows.
+    Everything,
+}
+
+fn declared<'a>(call: &Call, manifest: &'a Manifest, index: usize) -> Declared<'a> {
+    let Call::Method { method, .. } = call else { return Declared::Everything };
+    manifest
+        .methods
+        .get(method)
+        .and_then(|method| method.records.get(index))
+        .map_or(Declared::Everything, Declared::Sections)
+}
+
+/// The intent's openings without those that are not for the receiver.
+fn cut_openings(stored: &[u8], call: bool, records: &[bool]) -> Vec<u8> {
+    let limits = Limits { bytes: 64 << 20, ..Limits::default() };
+    let Ok(Json::Object(mut openings)) = Json::parse(stored, &limits) else { return Vec::new() };
+    if !call {
+        openings.insert("call", Json::Null);
+    }
+    if let Some(Json::Array(opened)) = openings.remove("records") {
+        let kept = opened
+            .into_iter()
+            .enumerate()
+            .map(|(index, record)| if records.get(index) == Some(&true) { record } else { Json::Null });
+        openings.insert("records", kept.collect::<Json>());
+    }
+    Json::Object(openings).canonical().into_bytes()
+}
+
+fn cut_event(event: &SourceEvent<'_>, viewer: &Viewer, whole: bool) -> SharedEvent {
+    let part = viewer.part(event.record, event.header, written(event.before));
+    let sections = event.openings.sections.iter().filter(|(name, _)| part.bodies.contains(*name));
+    let given = event.contents.iter().filter(|(name, _)| part.given.contains(*name));
+    let openings = EventOpenings {
+        // The other records of the intent are named in it.
+        reads: event.openings.reads.clone().filter(|_| whole),
+        sections: sections.map(|(name, body)| (name.clone(), body.clone())).collect(),
+        given: given.map(|(name, given)| (name.clone(), given.clone())).collect(),
+    };
+    SharedEvent { header: event.header.stored(), openings: openings.stored() }
+}
+
+impl Share {
+    /// The intent's id, as far as the bytes tell.
+    #[must_use]
+    pub fn intent(&self) -> Option<Digest> {
+        Outcome::read(&self.outcome).ok().map(|outcome| outcome.intent)
+    }
+}

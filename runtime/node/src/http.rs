@@ -1,0 +1,136 @@
+//! The HTTP door of a running node: what other processes reach it by.
+//!
+//! It owns connections, their bounds and time limits, and how an answer looks on the wire; what an intent is and how
+//! it ends is the business of `submit`. Every no is a problem document (RFC 9457) with a code of ours, the framework's own too.
+//!
+//! It does not know who calls: whatever it takes is signed, and what it shows without a token may be seen by everybody
+//! who reaches it. So whoever embeds it decides who that is.
+
+mod body;
+mod directory;
+mod intents;
+mod problem;
+mod serve;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use lockstep_core::codes::Code;
+use lockstep_core::json::json;
+use tokio::sync::{Semaphore, watch};
+
+use crate::open::Node;
+use problem::{Problem, json_response};
+pub use serve::HttpServer;
+
+/// How long `/health/ready` waits for the database.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Bounds of the HTTP door; all explicit, defaults for tests and for who has no reason to change them.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Most connections at a time; more wait to be accepted.
+    pub connections: usize,
+    /// How long a connection may take for the head of a request, or stay idle.
+    pub head_patience: Duration,
+    /// How long a body, or a line of one, may take to arrive.
+    pub body_patience: Duration,
+    /// Bytes of all bodies that are in memory at a time.
+    pub bodies_bytes: usize,
+    /// Most lines of one request whose answer has not been sent.
+    pub lines: usize,
+    /// The longest that `wait` may ask for.
+    pub longest_wait: Duration,
+    /// How long connections may take to end when the door closes.
+    pub drain_patience: Duration,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig {
+            connections: 256,
+            head_patience: Duration::from_secs(10),
+            body_patience: Duration::from_secs(30),
+            bodies_bytes: 256 << 20,
+            lines: 1024,
+            longest_wait: Duration::from_secs(600),
+            drain_patience: Duration::from_secs(10),
+        }
+    }
+}
+
+/// What every request works on.
+struct Http {
+    node: Node,
+    config: HttpConfig,
+    /// Room for bodies, a permit a byte.
+    room: Arc<Semaphore>,
+    /// True when no more is taken.
+    stop: watch::Receiver<bool>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+fn router(http: Arc<Http>) -> Router {
+    Router::new()
+        .route("/v1/intents", post(intents::submit))
+        .route("/v1/directory", post(directory::change))
+        .route("/v1/checkpoint", get(checkpoint))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .with_state(http)
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::new(Code::NotFound, format!("there is nothing at {}", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::wrong_method(format!("{} takes no {method}", uri.path()))
+}
+
+/// The latest checkpoint, as every receipt up to now builds on it.
+async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> {
+    let path = http.node.checkpoint().to_owned();
+    let read = tokio::task::spawn_blocking(move || std::fs::read_to_string(path)).await;
+    let note = read.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let note = note.map_err(|error| Problem::new(Code::Io, format!("the checkpoint cannot be read: {error}")))?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
+}
+
+async fn live() -> Response {
+    json_response(&json!({"status": "live"}))
+}
+
+/// Whether an intent that comes now can be decided.
+async fn ready(State(http): State<Arc<Http>>) -> Result<Response, Problem> {
+    http.takes_intents()?;
+    match tokio::time::timeout(HEALTH_PATIENCE, http.node.database().head()).await {
+        Ok(Ok(_)) => Ok(json_response(&json!({"status": "ready"}))),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(Problem::new(Code::DatabaseUnavailable, "the database takes long to answer")),
+    }
+}
+
+impl Http {
+    /// Turns away while nothing can be committed: what is queued then could stay without an outcome for long.
+    fn takes_intents(&self) -> Result<(), Problem> {
+        if *self.stop.borrow() || self.node.has_ended() {
+            return Err(Problem::new(Code::DatabaseUnavailable, "the node is stopping"));
+        }
+        if !self.node.commits_well() {
+            return Err(Problem::new(Code::DatabaseUnavailable, "the database does not take what was decided before"));
+        }
+        Ok(())
+    }
+}
