@@ -147,9 +147,10 @@ impl Shell {
                 Ok(Some(status)) => return status.success(),
                 Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(50)),
                 _ => {
-                    // Whether it could be ended or has ended by itself: it did not do its work in time.
-                    drop(child.kill());
-                    drop(child.wait());
+                    // What runs as somebody else cannot be ended, and is not waited for either.
+                    if child.kill().is_ok() {
+                        drop(child.wait());
+                    }
                     return false;
                 }
             }

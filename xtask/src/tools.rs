@@ -18,7 +18,8 @@ const NO_WASM: &str = "nothing here compiles Rust to wasm32-unknown-unknown; do 
 const NO_PYTHON: &str = "no python3 with an Ed25519 package; do one of these:
   python3 -m pip install cryptography
   sudo apt-get install -y --no-install-recommends python3 python3-cryptography";
-const NO_STRACE: &str = "no strace, which watches that commits are synced: sudo apt-get install -y strace";
+const NO_STRACE: &str = "no strace that may trace, to watch that commits are synced: sudo apt-get install -y strace
+  (in a container: with --cap-add=SYS_PTRACE)";
 
 /// How Rust becomes WebAssembly here.
 #[derive(Clone, Debug)]
@@ -89,6 +90,9 @@ fn python_packages() -> PathBuf {
     tree::target().join("python")
 }
 
+/// The lists of packages are fetched once, however many are missing.
+static UPDATED: std::sync::Once = std::sync::Once::new();
+
 fn find_wasm() -> Result<Wasm, String> {
     let found = installed_wasm().or_else(wasm_from_source);
     // A rustup that cannot reach its server fails at once; one that hangs is not waited for.
@@ -114,7 +118,14 @@ fn wasm_from_source() -> Option<Wasm> {
     let rustc = PathBuf::from("/usr/bin/rustc");
     let sysroot = command(&rustc).args(["--print", "sysroot"]).quietly()?;
     let sources = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std");
-    (linker.is_some() && sources.is_dir()).then_some(Wasm::FromSource(rustc))
+    (linker.is_some() && sources.is_dir() && is_new_enough(&rustc)).then_some(Wasm::FromSource(rustc))
+}
+
+/// Debian's plain `rustc` is years old, and so is a `rustc-web` without the security updates.
+fn is_new_enough(rustc: &Path) -> bool {
+    let minor = |version: &str| version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
+    let found = command(rustc).args(["--version"]).quietly().and_then(|said| minor(said.split(' ').nth(1)?));
+    found >= minor(env!("CARGO_PKG_RUST_VERSION"))
 }
 
 fn find_python() -> Result<PathBuf, String> {
@@ -125,7 +136,8 @@ fn find_python() -> Result<PathBuf, String> {
     let installed = || {
         let packages = python_packages();
         candidates.iter().any(|python| {
-            let pip = command(python).args(["-m", "pip", "install", "--quiet", "--target"]);
+            // What an earlier version of Python left there would stand in the way of this one's.
+            let pip = command(python).args(["-m", "pip", "install", "--quiet", "--upgrade", "--target"]);
             pip.args([packages.as_os_str()]).args(["cryptography"]).within(Duration::from_secs(300))
         });
         ready()
@@ -151,7 +163,8 @@ fn write_launcher(bin: &Path, python: &Path) -> std::io::Result<()> {
 }
 
 fn find_strace() -> Result<(), String> {
-    let there = || command("strace").args(["-V"]).quietly().is_some();
+    // That it is there is not enough: a container may forbid tracing.
+    let there = || command("strace").args(["-o", "/dev/null", "true"]).quietly().is_some();
     if there() || (apt_get(&["strace"]) && there()) { Ok(()) } else { Err(NO_STRACE.to_owned()) }
 }
 
@@ -164,11 +177,13 @@ fn apt_get(packages: &[&str]) -> bool {
     if !root && command("sudo").args(["-n", "true"]).quietly().is_none() {
         return false;
     }
-    let apt_get = || -> Shell {
-        let shell = if root { command("apt-get") } else { command("sudo").args(["-n", "apt-get"]) };
-        shell.env("DEBIAN_FRONTEND", "noninteractive")
-    };
+    // By name, for sudo hands no variables on; others, such as the updates of a machine just started, may hold the lock.
+    let words = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"];
+    let start = || if root { command("env") } else { command("sudo").args(["-n", "env"]) };
+    let apt_get = || -> Shell { start().args(words) };
     let limit = Duration::from_secs(600);
-    apt_get().args(["update", "-q"]).within(limit)
-        && apt_get().args(["install", "-y", "-q", "--no-install-recommends"]).args(packages).within(limit)
+    // One source of packages that cannot be reached does not mean that these cannot.
+    UPDATED.call_once(|| _ = apt_get().args(["update"]).within(limit));
+    // Nobody is asked, so nothing that is there may go: Debian has compilers that exclude each other.
+    apt_get().args(["install", "-y", "--no-remove", "--no-install-recommends"]).args(packages).within(limit)
 }

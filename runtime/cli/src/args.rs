@@ -98,6 +98,9 @@ pub(crate) enum Verb {
     Explain(verbs::explain::ExplainArgs),
     /// Run the node: answer HTTP and relay notifications until it is told to end
     Run(verbs::run::RunArgs),
+    /// Create a network, invite, join, see the others
+    #[command(subcommand)]
+    Network(verbs::network::NetworkVerb),
     /// Completions for a shell
     Completions(verbs::completions::CompletionsArgs),
 }

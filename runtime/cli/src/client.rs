@@ -75,6 +75,13 @@ impl Client {
         answer(response, PATIENCE).await.map(|_| ())
     }
 
+    /// Reads a document.
+    pub(crate) async fn get(&self, path: &str) -> Result<Json, CliError> {
+        let request = Request::get(path).body(Full::new(Bytes::new()));
+        let response = self.send(request, PATIENCE).await?;
+        answer(response, PATIENCE).await
+    }
+
     async fn post(
         &self,
         path: &str,
@@ -82,17 +89,25 @@ impl Client {
         body: Vec<u8>,
         patience: Duration,
     ) -> Result<Response<Incoming>, CliError> {
+        let request = Request::post(path).header(header::CONTENT_TYPE, kind).body(Full::new(Bytes::from(body)));
+        self.send(request, patience).await
+    }
+
+    async fn send(
+        &self,
+        request: Result<Request<Full<Bytes>>, hyper::http::Error>,
+        patience: Duration,
+    ) -> Result<Response<Incoming>, CliError> {
+        let broken = |error: String| CliError::new(Code::Internal, error);
+        let mut request = request.map_err(|error| broken(error.to_string()))?;
         let host = self.running.url.trim_start_matches("http://");
+        let name = header::HeaderValue::from_str(host).map_err(|error| broken(error.to_string()))?;
+        request.headers_mut().insert(header::HOST, name);
         let stream = TcpStream::connect(host).await.map_err(|error| self.gone(&error))?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.gone(&error))?;
         // It ends with the answer's body; what breaks it shows there.
         tokio::spawn(connection);
-        let request = Request::post(path)
-            .header(header::HOST, host)
-            .header(header::CONTENT_TYPE, kind)
-            .body(Full::new(Bytes::from(body)))
-            .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
         let answered = tokio::time::timeout(patience, sender.send_request(request)).await;
         let answered = answered.map_err(|_| unknown("the node does not answer".to_owned()))?;
         answered.map_err(|error| unknown(format!("the node broke off: {error}")))

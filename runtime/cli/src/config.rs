@@ -10,7 +10,7 @@ use crate::error::{CliError, file_error};
 /// The file's name in a node's directory.
 pub(crate) const FILE: &str = "lockstep.toml";
 
-const KEYS: &[&str] = &["node", "participant", "database", "actor", "broker"];
+const KEYS: &[&str] = &["node", "participant", "database", "actor", "listen", "broker"];
 const BROKER_KEYS: &[&str] = &["name", "url"];
 
 /// A broker that notifications are relayed to.
@@ -31,6 +31,8 @@ pub(crate) struct Config {
     pub(crate) database: String,
     /// Whose key signs where `--as` says nothing.
     pub(crate) actor: String,
+    /// Where `run` listens for other nodes; without it this node dials only.
+    pub(crate) listen: Option<String>,
     /// Where notifications go besides the in-process broker.
     pub(crate) brokers: Vec<BrokerConfig>,
 }
@@ -64,12 +66,16 @@ impl Config {
             participant: need(&table, "participant")?,
             database: need(&table, "database")?,
             actor: need(&table, "actor")?,
+            listen: table.get("listen").map(|_| need(&table, "listen")).transpose()?,
             brokers,
         })
     }
 
     /// The text of a new file.
     pub(crate) fn render(&self) -> String {
+        let listen = self.listen.as_ref().map_or_else(String::new, |listen| {
+            format!("# Where `lockstep run` listens for other nodes.\nlisten = \"{listen}\"\n")
+        });
         format!(
             "# A node of Lockstep. `lockstep help` says what can be set here.\n\
              node = \"{}\"\n\
@@ -78,12 +84,13 @@ impl Config {
              database = \"{}\"\n\
              # Whose key signs where --as says nothing.\n\
              actor = \"{}\"\n\
+             {}\
              \n\
              # Notifications go to every broker listed here; file: appends a CloudEvent a line.\n\
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
-            self.node, self.participant, self.database, self.actor
+            self.node, self.participant, self.database, self.actor, listen
         )
     }
 }
@@ -133,6 +140,7 @@ mod tests {
             participant: "acme".into(),
             database: "sqlite:lockstep.db".into(),
             actor: "admin@acme".into(),
+            listen: None,
             brokers: Vec::new(),
         }
     }

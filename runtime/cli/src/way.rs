@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::clock::Clock;
 use lockstep_core::codes::Code;
@@ -67,6 +67,15 @@ impl Context {
     }
 }
 
+/// The node that runs on a directory, where one does.
+pub(crate) fn running(home: &Home) -> Result<Option<Client>, CliError> {
+    match lock(&home.dir) {
+        Err(error) if error.code == Code::DirectoryInUse => Ok(Running::find(&home.dir).map(Client::new)),
+        Err(error) => Err(error),
+        Ok(_) => Ok(None),
+    }
+}
+
 impl Way {
     /// A node that needs no lock, because nobody else knows of it.
     pub(crate) fn of(node: &Node) -> Self {
@@ -125,9 +134,16 @@ impl Way {
 
     /// Ends what was started, with what it committed relayed. A node that runs relays by itself.
     pub(crate) async fn close(self, home: &Home) -> Result<(), CliError> {
+        self.close_within(home, PATIENCE).await
+    }
+
+    /// As [`Way::close`], but neither relaying nor stopping lasts much longer than this. What is not relayed in time
+    /// stays in the outbox for the next command.
+    pub(crate) async fn close_within(self, home: &Home, limit: Duration) -> Result<(), CliError> {
         let Way::Started(started) = self else { return Ok(()) };
-        let relayed = relay(&started.node, home).await;
-        started.node.stop().await;
+        let until = Instant::now() + limit;
+        let relayed = tokio::time::timeout(limit, relay(&started.node, home)).await.unwrap_or(Ok(()));
+        started.node.stop_within(until.saturating_duration_since(Instant::now())).await;
         relayed
     }
 }

@@ -77,6 +77,10 @@ fn every_verb_prints_what_its_schema_says() {
     assert_eq!((text(&replayed, "status"), text(&replayed, "reason")), ("rejected", "offer_too_low"));
     one("error", 1, &["intent", "replay", &"0".repeat(64)]);
 
+    let history = place.dir().join("lockstep.db").display().to_string();
+    let next = root().join("examples/house-sale-1.1/package/house_sale-1.1.0.lockstep").display().to_string();
+    one("contract-test", 0, &["contract", "test", &next, "--against-history", &history]);
+
     let shown = one("record-show", 0, &["record", "show", "house_sale", "acme:sale-1"]);
     assert_eq!(one("record-show", 0, &["record", "show", "house_sale", "acme:sale-1", "--at", "2"]), shown);
     let narrow = one("record-show", 0, &["record", "show", "house_sale", "acme:sale-1", "--as", "ivy"]);

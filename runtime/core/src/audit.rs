@@ -13,6 +13,7 @@
 //! end, `chain` orders the directory, `leaves` orders the log, `derive` walks it, with `agreed` and `placed` for
 //! events of the directory, `decided` and `rerun` for intents, `changed` and `restored` for events of records;
 //! `compare` holds found against expected, in the `words` that people read; `heads` has the log's signed heads.
+//! `rebuild` and `rehearse` use the same walk: one writes what it derives, one tries a new package along it.
 
 mod agreed;
 mod chain;
@@ -28,6 +29,7 @@ mod members;
 mod placed;
 mod rebuild;
 mod received;
+mod rehearse;
 mod report;
 mod rerun;
 mod restored;
@@ -43,6 +45,7 @@ use crate::engine::{Engine, Limits};
 use crate::tables::{Class, own_tables};
 
 pub use rebuild::{RebuildError, rebuild};
+pub use rehearse::{Difference, Rehearsal, RehearseError, Rehearsed, rehearse};
 pub use report::{Finding, Report};
 pub(crate) use rerun::differs;
 

@@ -7,6 +7,7 @@
 
 mod address;
 mod body;
+mod candidate;
 mod contracts;
 mod event;
 mod history;
@@ -294,9 +295,7 @@ impl Directory {
     #[must_use]
     pub fn judging(&self, contract: &ContractName, current: Option<&Version>) -> Option<&Contract> {
         let versions = self.contracts.get(contract)?;
-        let fits = |version: &Version| {
-            current.is_none_or(|current| version == current || (version.compatible_with(current) && version > current))
-        };
+        let fits = |version: &Version| current.is_none_or(|current| version.takes_over(current));
         versions
             .iter()
             .rev()

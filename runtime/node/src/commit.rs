@@ -5,19 +5,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
 use lockstep_core::directory::Directory;
 use tokio::sync::mpsc;
 
+use crate::again::Pauses;
 use crate::open::{Shared, all_tables, write_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
-
-/// Between two tries of what may work later: from here, doubling, up to a second.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A batch, ready to be committed.
 pub(crate) struct Prepared {
@@ -92,7 +88,7 @@ async fn commit(shared: &Shared, batch: &Batch) -> Fate {
 
 async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::new();
     loop {
         match database.commit(batch).await {
             Ok(()) => return Fate::Committed,
@@ -112,8 +108,7 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
             }
         }
         shared.held_up.store(true, Ordering::Relaxed);
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pauses.pause().await;
     }
 }
 

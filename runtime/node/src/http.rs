@@ -25,6 +25,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::json::json;
 use tokio::sync::{Semaphore, watch};
 
+use crate::network::nobody_reached;
 use crate::open::Node;
 use problem::{Problem, json_response};
 pub use serve::HttpServer;
@@ -84,6 +85,7 @@ fn router(http: Arc<Http>) -> Router {
         .route("/v1/intents", post(intents::submit))
         .route("/v1/directory", post(directory::change))
         .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/network", get(network))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
         .fallback(no_such_path)
@@ -106,6 +108,15 @@ async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> 
     let note = read.map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
     let note = note.map_err(|error| Problem::new(Code::Io, format!("the checkpoint cannot be read: {error}")))?;
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
+}
+
+/// What is known of the other nodes.
+async fn network(State(http): State<Arc<Http>>) -> Response {
+    let (directory, own) = (http.node.directory(), http.node.name());
+    json_response(&match http.node.network() {
+        Some(network) => network.status(&directory, own),
+        None => nobody_reached(&directory, own),
+    })
 }
 
 async fn live() -> Response {

@@ -7,6 +7,7 @@
 //! A submission's way through the modules, in this order: `submit`, `verify`, `load`, `execute`, `commit`,
 //! `relay`; every word means the same as in `lockstep_core`.
 
+mod again;
 mod commit;
 mod execute;
 mod feed;
@@ -24,7 +25,7 @@ mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
 pub use http::{HttpConfig, HttpServer};
-pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected};
+pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, nobody_reached};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};
 pub use random::{random_bytes, random_salt};
 pub use receive::Taken;

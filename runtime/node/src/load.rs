@@ -189,15 +189,15 @@ fn specs_named(intent: &VerifiedIntent, directory: &Directory) -> Vec<(RecordId,
     }
 }
 
-/// Loads the records that the intents name and `known` has not.
+/// Loads the records that the intents name and `known` has not; all of them, or none.
 pub(crate) async fn records(
     database: &dyn Database,
     directory: &Directory,
     tables: &BTreeMap<String, Table>,
     events: &Table,
     intents: &[&VerifiedIntent],
-    known: &mut States,
-) -> Result<(), NodeError> {
+    known: &States,
+) -> Result<States, NodeError> {
     let named = intents.iter().flat_map(|intent| specs_named(intent, directory)).collect();
     records_named(database, tables, events, named, known).await
 }
@@ -208,8 +208,8 @@ pub(crate) async fn records_named(
     tables: &BTreeMap<String, Table>,
     events: &Table,
     named: Vec<(RecordId, Option<String>)>,
-    known: &mut States,
-) -> Result<(), NodeError> {
+    known: &States,
+) -> Result<States, NodeError> {
     let mut wanted: BTreeMap<String, BTreeSet<RecordId>> = BTreeMap::new();
     let mut anywhere: BTreeSet<RecordId> = BTreeSet::new();
     for (record, spec) in named {
@@ -237,8 +237,8 @@ pub(crate) async fn records_named(
             found.extend(rows_of(database, table, &anywhere).await?.into_iter().map(|row| (table, row)));
         }
     }
-    known.extend(anywhere.into_iter().map(|record| (record, None)));
-    with_heads(database, events, found, known).await
+    let absent = anywhere.into_iter().map(|record| (record, None)).collect();
+    with_heads(database, events, found, absent).await
 }
 
 async fn rows_of(
@@ -254,11 +254,11 @@ async fn with_heads(
     database: &dyn Database,
     events: &Table,
     rows: Vec<(&Table, Row)>,
-    known: &mut States,
-) -> Result<(), NodeError> {
+    mut loaded: States,
+) -> Result<States, NodeError> {
     let heads: Vec<Cell> = rows.iter().filter_map(|(table, row)| cell(table, row, "lockstep_head").cloned()).collect();
     if heads.is_empty() {
-        return Ok(());
+        return Ok(loaded);
     }
     let mut headers = BTreeMap::new();
     for row in database.select(events, "event_id", &heads).await? {
@@ -271,7 +271,7 @@ async fn with_heads(
         let record = RecordId::parse(id).map_err(|error| damaged(error.to_string()))?;
         let header = headers.get(&record).ok_or_else(|| damaged(format!("the last event of {record} is missing")))?;
         let state = RecordState::from_row(table, &row, header).map_err(damaged)?;
-        known.insert(record, Some(Arc::new(state)));
+        loaded.insert(record, Some(Arc::new(state)));
     }
-    Ok(())
+    Ok(loaded)
 }

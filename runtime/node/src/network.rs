@@ -133,26 +133,35 @@ impl Network {
     /// What is known of the other nodes: who is connected, and whether both sides have all of each other.
     #[must_use]
     pub fn status(&self, directory: &Directory, own: &NodeName) -> Json {
-        let peers = guard(&self.peers);
-        let mut caught_up = true;
-        let mut list = Vec::new();
-        for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
-            if directory.active_node(name).is_none() {
-                continue;
-            }
-            let nothing = Peer::default();
-            let peer = peers.get(name).unwrap_or(&nothing);
-            let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
-            let behind = peer.sent.saturating_sub(peer.acked);
-            caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0;
-            list.push(json!({
-                "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
-                "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
-                "unconfirmed": behind, "refused": peer.refused, "last_error": peer.last_error.as_deref()
-            }));
-        }
-        json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})
+        status(&guard(&self.peers), directory, own)
     }
+}
+
+/// The same for a node that does not run.
+#[must_use]
+pub fn nobody_reached(directory: &Directory, own: &NodeName) -> Json {
+    status(&BTreeMap::new(), directory, own)
+}
+
+fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName) -> Json {
+    let mut caught_up = true;
+    let mut list = Vec::new();
+    for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
+        if directory.active_node(name).is_none() {
+            continue;
+        }
+        let nothing = Peer::default();
+        let peer = peers.get(name).unwrap_or(&nothing);
+        let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
+        let behind = peer.sent.saturating_sub(peer.acked);
+        caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0;
+        list.push(json!({
+            "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
+            "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
+            "unconfirmed": behind, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+        }));
+    }
+    json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})
 }
 
 impl Node {

@@ -35,6 +35,8 @@ pub struct NodeConfig {
     pub queue: usize,
     /// How long a submitter waits for room in the queue.
     pub queue_patience: Duration,
+    /// How long a node that is stopped goes on with what waits.
+    pub stop_patience: Duration,
     /// Most intents in one batch.
     pub batch: usize,
     /// Bytes of one submission.
@@ -52,6 +54,7 @@ impl Default for NodeConfig {
         NodeConfig {
             queue: 4096,
             queue_patience: Duration::from_secs(5),
+            stop_patience: Duration::from_secs(30),
             batch: 1024,
             // Base64 of the payload and the openings around 8 MiB of arguments.
             largest_intent: 12 << 20,
@@ -159,6 +162,8 @@ pub(crate) struct Shared {
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
     pub(crate) closing: tokio::sync::Notify,
+    /// How long a stop was waited for in vain, once it was.
+    given_up: tokio::sync::watch::Sender<Option<Duration>>,
 }
 
 impl Shared {
@@ -173,6 +178,17 @@ impl Shared {
     /// Notes why the node stops; the first reason stays.
     pub(crate) fn stop(&self, reason: String) {
         self.stopped.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(reason);
+    }
+
+    /// Waits until nobody waits any more for what is not committed yet.
+    pub(crate) async fn giving_up(&self) {
+        // The sender is ours, so it is not gone.
+        drop(self.given_up.subscribe().wait_for(Option::is_some).await);
+    }
+
+    /// How long a stop was waited for in vain; what it left is of unknown outcome.
+    pub(crate) fn given_up(&self) -> Option<Duration> {
+        *self.given_up.borrow()
     }
 
     pub(crate) fn stop_reason(&self) -> Option<String> {
@@ -318,6 +334,7 @@ impl Node {
             held_up: AtomicBool::new(false),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
+            given_up: tokio::sync::watch::Sender::new(None),
             parts,
             config,
         });
@@ -433,6 +450,10 @@ impl Node {
         &self.queue
     }
 
+    pub(crate) fn given_up(&self) -> Option<Duration> {
+        self.shared.given_up()
+    }
+
     pub(crate) fn stop_reason(&self) -> String {
         self.shared.stop_reason().unwrap_or_else(|| "it was asked to".to_owned())
     }
@@ -467,10 +488,21 @@ impl Node {
         self.stop_reason()
     }
 
-    /// Takes no more intents, ends those that wait, and returns when the last commit has ended.
+    /// Takes no more intents, ends those that wait, and returns when the last commit has ended; after the
+    /// configuration's `stop_patience` all the same, as [`Node::stop_within`] does.
     pub async fn stop(self) {
+        let patience = self.shared.config.stop_patience;
+        self.stop_within(patience).await;
+    }
+
+    /// As [`Node::stop`], but waits no longer than this for a database that takes no commit. What is not answered
+    /// then is answered with `TimedOut`: a commit that has begun is applied whole or not at all, and what has not
+    /// begun never will.
+    pub async fn stop_within(self, limit: Duration) {
         self.shared.closing.notify_one();
-        if let Some(running) = self.done.lock().await.take() {
+        let Some(mut running) = self.done.lock().await.take() else { return };
+        if tokio::time::timeout(limit, &mut running).await.is_err() {
+            self.shared.given_up.send_replace(Some(limit));
             // A panic of the pipeline was reported to every waiter already.
             drop(running.await);
         }

@@ -5,6 +5,8 @@
 //! free. So a lone intent on an idle node goes straight through, and under load a batch is whatever waited while
 //! the last one was committed.
 //!
+//! A read that the database cannot answer now is tried again, with its batch held as it is, until it is answered.
+//!
 //! When a batch fails, all that was built on it is dropped: states, outcomes, tree, nonces; its intents and those of
 //! the batches built on it come back and are executed again in their order.
 
@@ -22,6 +24,7 @@ use lockstep_core::record::States;
 use lockstep_core::tables::{Role, Table, name};
 use tokio::sync::mpsc;
 
+use crate::again::read_again;
 use crate::commit::{Feedback, Prepared, run as run_committer};
 use crate::execute::{Setting, Task, execute_batch};
 use crate::load;
@@ -55,15 +58,29 @@ pub(crate) struct Pipeline {
     unanswered: usize,
 }
 
-/// Runs until the queue is closed and empty, or the node has to stop.
+/// Runs until the queue is closed and empty, the node has to stop, or nobody waits any more. Jobs that are dropped here
+/// unanswered tell their waiters so.
 pub(crate) async fn run(shared: Arc<Shared>, ledger: Ledger, jobs: mpsc::Receiver<Job>) {
     let (to_committer, batches) = mpsc::channel(1);
     let (answers, feedback) = mpsc::unbounded_channel();
-    let committer = tokio::spawn(run_committer(shared.clone(), batches, answers));
+    let committing = shared.clone();
+    let committer = tokio::spawn(async move {
+        // A commit that is dropped is applied whole or not at all, so that it can be left alone at any moment.
+        tokio::select! {
+            biased;
+            () = committing.giving_up() => {}
+            () = run_committer(committing.clone(), batches, answers) => {}
+        }
+    });
     let directory = shared.directory();
     let built = Built::new(0, ledger, directory);
     let mut pipeline = Pipeline { shared, built, jobs, returned: VecDeque::new(), feedback, unanswered: 0 };
-    pipeline.work(&to_committer).await;
+    let giving_up = pipeline.shared.clone();
+    tokio::select! {
+        biased;
+        () = giving_up.giving_up() => {}
+        () = pipeline.work(&to_committer) => {}
+    }
     drop(to_committer);
     if let Err(error) = committer.await {
         pipeline.shared.stop(format!("the committer broke off: {error}"));
@@ -178,7 +195,8 @@ impl Pipeline {
             }
             Feedback::Returned { jobs, generation, split } => {
                 if generation > self.built.generation {
-                    let loaded = load::start(self.shared.parts.database.as_ref()).await?;
+                    let database = self.shared.parts.database.as_ref();
+                    let loaded = read_again(&self.shared, || load::start(database)).await?;
                     self.built = Built::new(generation, loaded.ledger, Arc::new(loaded.directory));
                 }
                 for group in if split { halves(jobs) } else { vec![jobs] } {
@@ -221,8 +239,10 @@ impl Pipeline {
         let intents: Vec<&VerifiedIntent> = jobs.iter().map(|(_, task)| task.intent.as_ref()).collect();
         let events = self.own(name::EVENT)?;
         let database = self.shared.parts.database.as_ref();
-        load::records(database, &self.built.directory, &self.built.tables, &events, &intents, &mut self.built.states)
-            .await?;
+        let (directory, tables, known) = (&self.built.directory, &self.built.tables, &self.built.states);
+        let read = || load::records(database, directory, tables, &events, &intents, known);
+        let loaded = read_again(&self.shared, read).await?;
+        self.built.states.extend(loaded);
         let setting = Setting {
             shared: self.shared.clone(),
             directory: self.built.directory.clone(),
@@ -328,7 +348,8 @@ impl Pipeline {
 
     async fn answer_repeated(&self, admitted: Vec<(Job, Task)>) -> Result<Vec<(Job, Task)>, NodeError> {
         let intents: Vec<&VerifiedIntent> = admitted.iter().map(|(_, task)| task.intent.as_ref()).collect();
-        let used = load::used_nonces(self.shared.parts.database.as_ref(), &*self.own(name::INTENT)?, &intents).await?;
+        let (database, table) = (self.shared.parts.database.as_ref(), self.own(name::INTENT)?);
+        let used = read_again(&self.shared, || load::used_nonces(database, &table, &intents)).await?;
         let mut fresh = Vec::new();
         for (job, task) in admitted {
             let payload = task.intent.payload();

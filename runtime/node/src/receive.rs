@@ -17,6 +17,7 @@ use lockstep_core::sync::{Arrived, Comparing, Comparison, Level, Objection, Shar
 use lockstep_core::tables::{Cell, name};
 use lockstep_core::time::Timestamp;
 
+use crate::again::read_again;
 use crate::commit::Prepared;
 use crate::load::{self, cell};
 use crate::open::{Node, NodeError, Shared};
@@ -115,9 +116,13 @@ impl Pipeline {
             let judged = outcome.iter().filter_map(Outcome::reasons).flat_map(|reasons| &reasons.judged.reads);
             records.extend(judged.map(|read| read.record.clone()));
         }
-        let named = records.into_iter().map(|record| (record, None)).collect();
-        let (database, events) = (self.shared.parts.database.clone(), self.own(name::EVENT)?);
-        load::records_named(database.as_ref(), &self.built.tables, &events, named, &mut self.built.states).await
+        let named: Vec<(RecordId, Option<String>)> = records.into_iter().map(|record| (record, None)).collect();
+        let (database, events) = (self.shared.parts.database.as_ref(), self.own(name::EVENT)?);
+        let (tables, states) = (&self.built.tables, &self.built.states);
+        let read = || load::records_named(database, tables, &events, named.clone(), states);
+        let loaded = read_again(&self.shared, read).await?;
+        self.built.states.extend(loaded);
+        Ok(())
     }
 
     /// The intents of the shares that are decided here.
@@ -125,7 +130,8 @@ impl Pipeline {
         let table = self.own(name::INTENT)?;
         let ids: Vec<Cell> =
             shares.iter().filter_map(Share::intent).map(|intent| Cell::Text(intent.to_string())).collect();
-        let rows = self.shared.parts.database.select(&table, "intent_id", &ids).await?;
+        let database = self.shared.parts.database.as_ref();
+        let rows = read_again(&self.shared, || database.select(&table, "intent_id", &ids)).await?;
         let ids = rows.iter().filter_map(|row| cell(&table, row, "intent_id").and_then(Cell::as_str));
         Ok(ids.map(str::to_owned).collect())
     }

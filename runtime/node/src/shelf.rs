@@ -248,10 +248,8 @@ impl<'a> Shelf<'a> {
     }
 
     async fn states(&self, intent: &VerifiedIntent) -> Result<States, NodeError> {
-        let mut states = States::new();
         let named = intent.targets().iter().map(|target| (target.record.clone(), None)).collect();
-        records_named(self.database, &self.records, self.table(name::EVENT)?, named, &mut states).await?;
-        Ok(states)
+        records_named(self.database, &self.records, self.table(name::EVENT)?, named, &States::new()).await
     }
 
     /// Contents of sections as they were after an event, with the salts of their commitments.

@@ -191,7 +191,7 @@ impl Node {
             Waiting::Known(decided) => Ok(decided),
             Waiting::Queued(waiting) => match tokio::time::timeout_at(entered.deadline, waiting).await {
                 Err(_) => Err(SubmitError::TimedOut(entered.timeout)),
-                Ok(Err(_)) => Err(self.stopped().await),
+                Ok(Err(_)) => Err(self.left().await),
                 Ok(Ok(result)) => result,
             },
         }
@@ -258,6 +258,12 @@ impl Node {
         }
     }
 
+    /// What is told about a job that was taken and not answered: known when the pipeline has ended.
+    async fn left(&self) -> SubmitError {
+        let stopped = self.stopped().await;
+        self.given_up().map_or(stopped, SubmitError::TimedOut)
+    }
+
     /// Why there will be no answer: known when the pipeline has ended.
     async fn stopped(&self) -> SubmitError {
         self.queue_sender().closed().await;
@@ -313,7 +319,7 @@ impl Node {
         let waiting = self.queue(Work::Directory { event: Box::new(event), package }).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(self.stopped().await),
+            Ok(Err(_)) => Err(self.left().await),
             Ok(Ok(result)) => result.map(|_| ()),
         }
     }

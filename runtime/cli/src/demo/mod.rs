@@ -35,7 +35,7 @@ pub(crate) async fn run(context: &Context, _args: DemoArgs) -> Result<Exit, CliE
     let started = Instant::now();
     let dir = context.dir.clone().unwrap_or_else(|| PathBuf::from("./lockstep-demo"));
     replace_own(&dir)?;
-    let made = init::make(&dir, "house-sales", "acme", None).await?;
+    let made = init::make(&dir, "house-sales", "acme", None, None).await?;
     let marker = dir.join(MARKER);
     std::fs::write(&marker, "made by `lockstep demo`, which replaces this directory\n")
         .map_err(|error| file_error(&marker, &error))?;

@@ -1,8 +1,9 @@
 //! `contract test`: a contract's scenarios against its package, in the real engine and a real database.
 //!
 //! Every scenario has a world of its own. A passed one is removed; a failed one is kept, and its diff says
-//! where.
+//! where. `history` adds the cases of `--against-history`: intents of a real database, judged by the package.
 
+mod history;
 mod script;
 mod world;
 
@@ -14,6 +15,7 @@ use lockstep_core::json::{Json, Limits, Pointer, json};
 use lockstep_core::package::Package;
 use lockstep_core::tables::{Cell, Kind, Row, Table};
 
+pub(crate) use history::against_history;
 use script::{Deployed, Scenario, Step, Submit};
 use world::World;
 
@@ -35,6 +37,13 @@ pub(crate) struct Case {
 }
 
 impl Report {
+    /// Adds cases.
+    pub(crate) fn extend(&mut self, cases: Vec<Case>) {
+        let passed = cases.iter().filter(|case| case.ok).count();
+        (self.passed, self.failed) = (self.passed + passed, self.failed + cases.len() - passed);
+        self.cases.extend(cases);
+    }
+
     /// What `contract test --json` prints.
     pub(crate) fn to_json(&self) -> Json {
         let case = |case: &Case| json!({"name": case.name.as_str(), "ok": case.ok, "diff": case.diff.join("\n")});

@@ -9,15 +9,22 @@
 //! ```
 //!
 //! A step may carry `"spec"` and `"changes"` instead of a call, and `"expect_seq"`, one number for all its
-//! records. `{"deploy": FILE}` deploys another version on the way; `"deploy": [FILE…]` beside the steps says
+//! records. `"expires"` and `"not_before"` say how long after it is signed an intent is worth nothing any more (10m,
+//! unless said) and must not be applied before: `30s`, `10m`, `2h`, `1d`. `{"deploy": FILE}` deploys another version on the way; `"deploy": [FILE…]` beside the steps says
 //! what is deployed before the first. Files are relative to the scenario's; `"this"` is the package under test.
 //! Only what `expect` and `rows` name is compared; a record that must not be there has `null` for its row.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lockstep_core::intent::{Call, Target};
 use lockstep_core::json::{Fields, Json, Limits, Object, ShapeError, json};
 use lockstep_core::names::{ActorId, RecordId};
+
+use crate::verbs::submit::duration;
+
+/// How long an intent of a scenario is valid.
+const EXPIRY: Duration = Duration::from_secs(600);
 
 /// A scenario, read.
 #[derive(Debug)]
@@ -54,6 +61,9 @@ pub(super) struct Submit {
     pub(super) title: String,
     pub(super) call: Call,
     pub(super) targets: Vec<Target>,
+    /// From its signing on.
+    pub(super) expires: Duration,
+    pub(super) not_before: Option<Duration>,
     pub(super) expect: Object,
 }
 
@@ -136,9 +146,14 @@ fn read_step(step: &Json, folder: &Path) -> Result<Step, String> {
     for record in fields.optional_texts("records").map_err(shape)?.unwrap_or_default() {
         targets.push(Target { record: RecordId::parse(record).map_err(|error| error.to_string())?, expect });
     }
+    let mut later = |name: &str| -> Result<Option<Duration>, String> {
+        let text = fields.optional_text(name).map_err(shape)?;
+        text.map(|text| duration(text).map_err(|error| format!("{name}: {}", error.message))).transpose()
+    };
+    let (expires, not_before) = (later("expires")?.unwrap_or(EXPIRY), later("not_before")?);
     let expect = fields.object("expect").map_err(shape)?.clone();
     fields.finish().map_err(shape)?;
-    Ok(Step::Submit(Box::new(Submit { actor, title, call, targets, expect })))
+    Ok(Step::Submit(Box::new(Submit { actor, title, call, targets, expires, not_before, expect })))
 }
 
 fn read_rows(specs: Option<&Object>) -> Result<Vec<(String, RecordId, Json)>, String> {
@@ -183,11 +198,29 @@ mod tests {
     }
 
     #[test]
+    fn a_step_may_say_how_long_its_intent_is_good_and_from_when() {
+        let read = check(
+            r#"{"actors": {}, "steps": [
+                {"as": "a@acme", "call": "notes.write", "expires": "30s", "not_before": "2h", "expect": {}},
+                {"as": "a@acme", "call": "notes.write", "expect": {}}
+            ]}"#,
+        );
+        let times = |step: &Step| match step {
+            Step::Submit(submit) => Some((submit.expires.as_secs(), submit.not_before.map(|later| later.as_secs()))),
+            Step::Deploy(_) => None,
+        };
+        let times: Vec<_> = read.unwrap().steps.iter().map(times).collect();
+        assert_eq!(times, [Some((30, Some(7200))), Some((600, None))]);
+    }
+
+    #[test]
     fn what_is_misspelt_is_refused_with_its_place() {
         let step = |step: &str| check(&format!(r#"{{"actors": {{}}, "steps": [{step}]}}"#)).unwrap_err();
         assert!(step(r#"{"as": "a@acme", "call": "notes", "expect": {}}"#).contains("step 1: call \"notes\""));
         assert!(step(r#"{"as": "a@acme", "call": "notes.write", "expects": {}}"#).contains("expect"));
         assert!(step(r#"{"as": "a", "call": "notes.write", "expect": {}}"#).contains("step 1"));
+        let soon = step(r#"{"as": "a@acme", "call": "notes.write", "expires": "soon", "expect": {}}"#);
+        assert!(soon.contains("step 1: expires: soon is no duration"), "{soon}");
         assert!(check(r#"{"actors": {"a@acme": "clerk"}, "steps": []}"#).is_err());
         assert!(check(r#"{"actors": {}, "steps": [], "rows": {"notes": []}}"#).is_err());
     }

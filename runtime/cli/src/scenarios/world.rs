@@ -25,8 +25,6 @@ use crate::way::Way;
 
 /// How long a step may take; a scenario that reaches it has found a bug of ours.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long an intent of a scenario is valid.
-const EXPIRY: Duration = Duration::from_secs(600);
 
 /// A running node with everybody's keys.
 pub(super) struct World {
@@ -60,7 +58,7 @@ impl World {
         actors: &[(ActorId, Vec<String>)],
         engine: Arc<dyn Engine>,
     ) -> Result<World, String> {
-        let made = init::make(dir, "scenario", participant, None).await.map_err(message)?;
+        let made = init::make(dir, "scenario", participant, None, None).await.map_err(message)?;
         let admin = Key::read(&keys::actor_key_path(dir, &made.home.config.actor)).map_err(message)?;
         let parts = Parts { engine, notice: Arc::new(|_| {}), ..made.home.parts().await.map_err(message)? };
         let node = Node::open(parts, NodeConfig::default()).await.map_err(words)?;
@@ -87,13 +85,14 @@ impl World {
     pub(super) async fn submit(&self, step: &Submit) -> Result<Json, String> {
         let key =
             self.actors.get(&step.actor).ok_or_else(|| format!("{} is not among the scenario's actors", step.actor))?;
+        let now = self.node.now();
         let draft = Draft {
             network: self.node.directory().network(),
             sequencer: self.node.name().clone(),
             actor: step.actor.clone(),
             nonce: Digest::from_bytes(random_bytes()?),
-            expires: self.node.now().plus(EXPIRY),
-            not_before: None,
+            expires: now.plus(step.expires),
+            not_before: step.not_before.map(|later| now.plus(later)),
             call: step.call.clone(),
             targets: step.targets.clone(),
         };

@@ -17,7 +17,7 @@ use crate::context::{Context, engine};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::output::Style;
-use crate::scenarios::{run_scenarios, scenarios_of};
+use crate::scenarios::{against_history, run_scenarios, scenarios_of};
 use crate::stored::Stored;
 use crate::verbs::directory::change;
 use crate::way::Way;
@@ -64,13 +64,18 @@ pub(crate) enum ContractVerb {
         target_dir: Option<PathBuf>,
     },
     /// Run a contract's scenarios against its package, in the real engine and a real database
-    #[command(after_help = "Example:\n  lockstep contract test examples/house-sale")]
+    #[command(after_help = "Examples:
+  lockstep contract test examples/house-sale
+  lockstep contract test . --against-history lockstep.db     every intent of the past, judged by this version, too")]
     Test {
-        /// The contract's directory [default: here]
+        /// The contract's directory, or a package file with its scenarios beside it [default: here]
         path: Option<PathBuf>,
         /// The package to test, where it shall not be built first
         #[arg(long, value_name = "FILE")]
         package: Option<PathBuf>,
+        /// Have this version judge the intents in a database again, each in the state that it met; changes nothing
+        #[arg(long, value_name = "URL|FILE")]
+        against_history: Option<String>,
     },
     /// Propose a package, approve it, and wait until it is active
     #[command(after_help = "Example:\n  lockstep contract deploy house_sale-1.0.0.lockstep")]
@@ -103,9 +108,9 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             output.line(format!("built {} ({} bytes)", built.path.display(), built.size));
             output.line(format!("  digest {}", built.package.digest()));
         }
-        ContractVerb::Test { path, package } => {
+        ContractVerb::Test { path, package, against_history } => {
             let dir = path.unwrap_or_else(|| PathBuf::from("."));
-            return test(context, &dir, package.as_deref()).await;
+            return test(context, dir, package, against_history.as_deref()).await;
         }
         ContractVerb::Deploy { package } => {
             let home = context.home()?;
@@ -151,13 +156,26 @@ fn new_error(error: &NewError) -> CliError {
     CliError::new(code, error.to_string())
 }
 
-async fn test(context: &Context, dir: &Path, package: Option<&Path>) -> Result<Exit, CliError> {
+async fn test(
+    context: &Context,
+    path: PathBuf,
+    package: Option<PathBuf>,
+    history: Option<&str>,
+) -> Result<Exit, CliError> {
     let output = context.output;
-    let package = match package {
-        Some(file) => read_package(file)?,
-        None => build(dir, &BuildOptions::default()).map_err(|error| build_error(&error))?.package,
+    let (dir, package) = match path.parent() {
+        Some(beside) if path.is_file() && package.is_none() => (beside.to_owned(), Some(path)),
+        _ => (path, package),
     };
-    let report = run_scenarios(&package, scenarios_of(dir), engine(None)?).await;
+    let package = match package {
+        Some(file) => read_package(&file)?,
+        None => build(&dir, &BuildOptions::default()).map_err(|error| build_error(&error))?.package,
+    };
+    let engine = engine(None)?;
+    let mut report = run_scenarios(&package, scenarios_of(&dir), engine.clone()).await;
+    if let Some(history) = history {
+        report.extend(against_history(&package, history, engine.as_ref()).await?);
+    }
     output.document(&report.to_json());
     for case in &report.cases {
         let (style, word) = if case.ok { (Style::Good, "passed") } else { (Style::Bad, "failed") };

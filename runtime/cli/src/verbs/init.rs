@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
-use lockstep_core::directory::{Body, DirectoryEvent, Founder};
+use lockstep_core::directory::{Address, Body, DirectoryEvent, Founder};
 use lockstep_core::json::json;
 use lockstep_core::names::{ActorId, NodeName, ParticipantName};
-use lockstep_node::create;
+use lockstep_node::join;
 
 use crate::config::{Config, FILE};
 use crate::context::{Access, Context, Home, lock, open_database};
@@ -32,22 +32,27 @@ pub(crate) struct InitArgs {
 
 pub(crate) async fn run(context: &Context, args: InitArgs) -> Result<Exit, CliError> {
     let dir = args.target.or_else(|| context.dir.clone()).unwrap_or_else(|| PathBuf::from("."));
-    let made = make(&dir, &args.network, &args.participant, context.database.as_deref()).await?;
-    let Made { home, network_id } = &made;
+    let made = make(&dir, &args.network, &args.participant, context.database.as_deref(), None).await?;
+    show(context, &dir, &args.network, &made);
+    context.output.note(format!("next: lockstep --dir {} contract deploy PACKAGE", dir.display()));
+    Ok(Exit::Done)
+}
+
+/// Shows a node's new directory.
+pub(crate) fn show(context: &Context, dir: &std::path::Path, network: &str, made: &Made) {
+    let Made { home, network_id } = made;
     let config = &home.config;
     context.output.document(&json!({
-        "dir": dir.display().to_string(), "database": home.database.as_str(), "network_id": network_id.to_string(), "network": args.network.as_str(),
+        "dir": dir.display().to_string(), "database": home.database.as_str(), "network_id": network_id.to_string(), "network": network,
         "participant": config.participant.as_str(), "node": config.node.as_str(), "actor": config.actor.as_str()
     }));
-    context.output.line(format!("made network {} ({network_id})", args.network));
+    context.output.line(format!("made network {network} ({network_id})"));
     context.output.line(format!("  node {} of {}, database {}", config.node, config.participant, home.database));
     context.output.line(format!(
         "  {} may add actors and deploy contracts; its key is in {}",
         config.actor,
         dir.join("keys").display()
     ));
-    context.output.note(format!("next: lockstep --dir {} contract deploy PACKAGE", dir.display()));
-    Ok(Exit::Done)
 }
 
 /// What `init` made.
@@ -62,6 +67,7 @@ pub(crate) async fn make(
     network: &str,
     participant: &str,
     database: Option<&str>,
+    address: Option<Address>,
 ) -> Result<Made, CliError> {
     let usage = |error: lockstep_core::names::NameError| CliError::new(Code::Usage, error.to_string());
     let participant_name = ParticipantName::parse(participant).map_err(usage)?;
@@ -77,6 +83,7 @@ pub(crate) async fn make(
         participant: participant.to_owned(),
         database: database.unwrap_or("sqlite:lockstep.db").to_owned(),
         actor: admin.to_string(),
+        listen: address.as_ref().map(|address| address.as_str().to_owned()),
         brokers: Vec::new(),
     };
     let (node_key, admin_key) = (Key::generate(participant)?, Key::generate(admin.as_str())?);
@@ -99,8 +106,16 @@ pub(crate) async fn make(
     drop(open_database(&home.database, Access::Create).await?);
     node_key.write(&node_key_path(dir))?;
     admin_key.write(&actor_key_path(dir, admin.as_str()))?;
-    create(&home.parts().await?, &node, &genesis).await?;
+    let network_id = genesis.head();
+    let mut events = vec![(genesis, None)];
+    if let Some(address) = address {
+        let body = Body::NodeAddresses { node: node.clone(), addresses: vec![address] };
+        let reached = DirectoryEvent::sign(Some((network_id, 1, network_id)), now, &admin, body, &admin_key.signer)
+            .map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
+        events.push((reached, None));
+    }
+    join(&home.parts().await?, &node, &events).await?;
     let file = dir.join(FILE);
     std::fs::write(&file, home.config.render()).map_err(|error| file_error(&file, &error))?;
-    Ok(Made { home, network_id: genesis.head() })
+    Ok(Made { home, network_id })
 }

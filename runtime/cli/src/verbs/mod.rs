@@ -11,6 +11,7 @@ pub(crate) mod init;
 pub(crate) mod intent;
 pub(crate) mod intents;
 pub(crate) mod key;
+pub(crate) mod network;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod replay;
@@ -41,6 +42,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
+        Verb::Network(verb) => network::run(&context, verb).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

@@ -56,7 +56,9 @@ pub(crate) enum NetworkVerb {
         expires: String,
     },
     /// Join with an invitation
-    #[command(after_help = "Example:\n  lockstep network join lockstep-invitation-1:eyJ… --dir ./buyer --address buyer.example:7500")]
+    #[command(
+        after_help = "Example:\n  lockstep network join lockstep-invitation-1:eyJ… --dir ./buyer --address buyer.example:7500"
+    )]
     Join {
         /// The line that you were given
         invitation: String,
@@ -92,7 +94,9 @@ pub(crate) async fn run(context: &Context, verb: NetworkVerb) -> Result<Exit, Cl
             init::show(context, &dir, &name, &made);
             Ok(Exit::Done)
         }
-        NetworkVerb::Invite { participant, observer, expires } => invite(context, &participant, observer, &expires).await,
+        NetworkVerb::Invite { participant, observer, expires } => {
+            invite(context, &participant, observer, &expires).await
+        }
         NetworkVerb::Join { invitation, address } => join(context, &invitation, address.as_deref()).await,
         NetworkVerb::Approve { participant } => {
             let participant = ParticipantName::parse(&participant).map_err(|error| usage(&error))?;
@@ -149,11 +153,13 @@ async fn invite(context: &Context, participant: &str, observer: bool, expires: &
     let until = terms.expires;
     let invitation =
         Invitation::sign(terms, &key.signer).map_err(|error| CliError::new(Code::Internal, error.to_string()))?;
-    directory.check_invitation(&invitation, SystemClock.now()).map_err(|error| {
-        CliError::new(Code::DirectoryRefused, error.to_string())
-    })?;
+    directory
+        .check_invitation(&invitation, SystemClock.now())
+        .map_err(|error| CliError::new(Code::DirectoryRefused, error.to_string()))?;
     let line = Line { address: address.as_str().to_owned(), host: node.key, invitation, secret }.write();
-    context.output.document(&json!({"invitation": line.as_str(), "participant": participant, "expires": until.to_string()}));
+    context
+        .output
+        .document(&json!({"invitation": line.as_str(), "participant": participant, "expires": until.to_string()}));
     context.output.line(&line);
     context.output.note(format!("good once, until {until}; whoever has the line can join as {participant}"));
     Ok(Exit::Done)
@@ -320,11 +326,17 @@ fn show_peers(context: &Context, directory: &Directory) {
     for (participant, found) in directory.participants() {
         let nodes = directory.nodes().iter().filter(|(_, node)| node.participant == *participant);
         let nodes: Vec<_> = nodes.collect();
-        let status = found.status().to_owned();
+        let status = found.status.as_str().to_owned();
         let names: Vec<&str> = nodes.iter().map(|(name, _)| name.as_str()).collect();
         let addresses = nodes.iter().flat_map(|(_, node)| node.addresses.iter().map(Address::as_str));
         let addresses: Vec<&str> = addresses.collect();
-        rows.push(vec![participant.clone(), status.clone(), found.voting.to_string(), names.join(" "), addresses.join(" ")]);
+        rows.push(vec![
+            participant.clone(),
+            status.clone(),
+            found.voting.to_string(),
+            names.join(" "),
+            addresses.join(" "),
+        ]);
         let nodes: Json = nodes
             .iter()
             .map(|(name, node)| {

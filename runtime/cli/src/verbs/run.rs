@@ -2,18 +2,23 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use lockstep_core::codes::Code;
+use lockstep_core::crypto::PublicKey;
 use lockstep_core::json::json;
-use lockstep_node::{HttpConfig, HttpServer, Node, keep_relaying};
+use lockstep_core::transport::Bounds;
+use lockstep_node::{HttpConfig, HttpServer, Network, Node, Serving, keep_connected, keep_relaying};
+use lockstep_tls::TlsTransport;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::context::{Context, Home, lock};
 use crate::error::{CliError, Exit};
+use crate::keys::{Key, node_key_path};
 use crate::relaying::{brokers, relay};
 use crate::running::Running;
 use crate::way::Started;
@@ -41,6 +46,7 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
     let node = started.node.clone();
     let mut work = Work::new();
     let url = work.listen(&node, address).await?;
+    work.connect(&node, &home).await?;
     work.relay(&node, &home)?;
     let announced = Running::announce(&home, &url)?;
     ready(context, &home, &node, &url);
@@ -111,6 +117,28 @@ impl Work {
         let url = format!("http://{}", server.address());
         self.tasks.spawn(server.serve());
         Ok(url)
+    }
+
+    /// Listens for other nodes where the configuration says so, and dials those that this one has to reach.
+    async fn connect(&mut self, node: &Node, home: &Home) -> Result<(), CliError> {
+        let key = Key::read(&node_key_path(&home.dir))?;
+        let directory = node.clone();
+        // Keys of retired nodes stay out; whose key nobody knows may have an invitation.
+        let admitted = move |key: &PublicKey| {
+            let directory = directory.directory();
+            let known = directory.nodes().iter().find(|(_, node)| node.key == *key);
+            known.is_none_or(|(name, _)| directory.active_node(name).is_some())
+        };
+        let transport = TlsTransport::new(Arc::new(key.signer), Bounds::default(), Arc::new(admitted));
+        node.attach(Arc::new(Network::new(Arc::new(transport))));
+        let Some(network) = node.network() else { return Ok(()) };
+        let serving = Serving::on(network, home.config.listen.as_deref()).await;
+        let serving = serving.map_err(|error| {
+            CliError::new(Code::Io, error.to_string())
+                .hint("listen in lockstep.toml says where other nodes reach this one")
+        })?;
+        self.tasks.spawn(keep_connected(node.clone(), serving, self.stop.subscribe()));
+        Ok(())
     }
 
     /// Relays notifications.

@@ -1,15 +1,15 @@
 //! `lockstep submit`: sign an intent, hand it over, wait for the outcome.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::{Context as Domain, Digest, Salt, commit};
 use lockstep_core::directory::Directory;
-use lockstep_core::intent::{Call, Draft, RawChange, Submission, Target};
-use lockstep_core::json::{Json, Limits, Operation, json};
-use lockstep_core::names::{ActorId, ContractName, MethodName, NodeName, RecordId, SpecName};
+use lockstep_core::intent::{Call, Draft, Submission, Target};
+use lockstep_core::json::{Json, Limits, json};
+use lockstep_core::names::{ActorId, NodeName, RecordId};
 use lockstep_core::time::Timestamp;
 use lockstep_node::SubmitError;
 
@@ -18,6 +18,9 @@ use crate::error::{CliError, Exit, file_error};
 use crate::keys::Key;
 use crate::output::{Output, Style};
 use crate::way::Way;
+
+/// How long a command may take to end after its time is over.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What an intent is made of, for `submit` and `intent sign`.
 #[derive(Args, Debug, Default)]
@@ -77,6 +80,7 @@ pub(crate) struct SubmitArgs {
 pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, CliError> {
     let home = context.home()?;
     let timeout = duration(&args.timeout)?;
+    let deadline = Instant::now() + timeout;
     let way = context.way(&home).await?;
     let exit = if let Some(batch) = &args.batch {
         let lines: Vec<Vec<u8>> =
@@ -94,8 +98,11 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
         let wait = if args.no_wait { Duration::ZERO } else { timeout };
         submit_one(context.output, &way, bytes, wait, args.no_wait).await
     };
-    way.close(&home).await?;
-    exit
+    // The database may take nothing now: whoever named a time does not want to wait for that either.
+    let closed = way.close_within(&home, deadline.saturating_duration_since(Instant::now()) + GRACE).await;
+    let exit = exit?;
+    closed?;
+    Ok(exit)
 }
 
 async fn submit_one(
@@ -178,6 +185,9 @@ pub(crate) fn print_outcome(output: Output, outcome: &Json) {
             outcome.get("reason").and_then(Json::as_str).map(|reason| format!(" ({reason})")).unwrap_or_default();
         output.line(format!("{}  {id}", output.styled(Style::Bad, &status)));
         output.line(format!("  {}{reason}: {}", text("code"), text("message")));
+        if text("code") == Code::Trap.as_str() {
+            output.note(format!("next: lockstep intent replay {}", id.get(..12).unwrap_or(&id)));
+        }
     }
     for notification in outcome.get("notifications").and_then(Json::as_array).unwrap_or_default() {
         output.line(format!("  notified {}", notification.get("type").and_then(Json::as_str).unwrap_or_default()));
@@ -241,37 +251,33 @@ pub(crate) fn sign(
 
 fn call(args: &IntentArgs) -> Result<Call, CliError> {
     let usage = |message: String| CliError::new(Code::Usage, message);
-    if let Some(changes) = &args.changes {
-        let json = read_json(changes)?;
-        let list = json.as_array().ok_or_else(|| usage("--changes holds a JSON array".to_owned()))?;
-        let changes = list.iter().map(raw_change).collect::<Result<Vec<_>, _>>()?;
-        let spec =
-            SpecName::parse(args.spec.as_deref().unwrap_or_default()).map_err(|error| usage(error.to_string()))?;
-        return Ok(Call::Changes { spec, changes });
-    }
-    let called = args.what.first().map(String::as_str).unwrap_or_default();
-    let (contract, method) = called.split_once('.').ok_or_else(|| usage(format!("{called} is not CONTRACT.METHOD")))?;
-    let arguments = match &args.args {
-        None => json!({}),
-        Some(text) if text == "-" || text.starts_with('@') => read_json(text)?,
-        Some(text) => parse_json(text.as_bytes(), "--args")?,
+    let call = if let Some(changes) = &args.changes {
+        let Json::Array(mut changes) = read_json(changes)? else {
+            return Err(usage("--changes holds a JSON array".to_owned()));
+        };
+        changes.iter_mut().for_each(of_first_record);
+        json!({"spec": args.spec.as_deref(), "changes": changes})
+    } else {
+        let called = args.what.first().map(String::as_str).unwrap_or_default();
+        let (contract, method) =
+            called.split_once('.').ok_or_else(|| usage(format!("{called} is not CONTRACT.METHOD")))?;
+        let arguments = match &args.args {
+            None => json!({}),
+            Some(text) if text == "-" || text.starts_with('@') => read_json(text)?,
+            Some(text) => parse_json(text.as_bytes(), "--args")?,
+        };
+        json!({"contract": contract, "method": method, "arguments": arguments})
     };
-    Ok(Call::Method {
-        contract: ContractName::parse(contract).map_err(|error| usage(error.to_string()))?,
-        method: MethodName::parse(method).map_err(|error| usage(error.to_string()))?,
-        arguments,
-    })
+    Call::from_json(&call).map_err(|error| usage(error.to_string()))
 }
 
-fn raw_change(json: &Json) -> Result<RawChange, CliError> {
-    let usage = |message: String| CliError::new(Code::Usage, message);
-    let Json::Object(object) = json else { return Err(usage("a change is {section, op, path, value}".to_owned())) };
-    let mut operation = object.clone();
-    let section = operation.remove("section").and_then(|section| section.as_str().map(str::to_owned));
-    let record = operation.remove("record").and_then(|record| record.as_u64()).unwrap_or_default();
-    let operation = Operation::from_json(&Json::Object(operation)).map_err(|error| usage(error.to_string()))?;
-    let section = section.ok_or_else(|| usage("a change names its section".to_owned()))?;
-    Ok(RawChange { record: usize::try_from(record).unwrap_or(usize::MAX), section, operation })
+/// A change that names no record is of the first one; most intents have no other.
+fn of_first_record(change: &mut Json) {
+    if let Json::Object(change) = change
+        && change.get("record").is_none()
+    {
+        change.insert("record", json!(0));
+    }
 }
 
 /// A random nonce; or the one that this actor's key always makes from this name.

@@ -10,10 +10,10 @@ use lockstep_core::intent::{Call, Draft, Target};
 use lockstep_core::json;
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::names::{ActorId, ContractName, MethodName, NodeName, RecordId};
-use lockstep_core::package::{Manifest, Package};
 use lockstep_core::time::Timestamp;
 
-use crate::support::{Place, Ran, root};
+use crate::support::packages::{probe, recast};
+use crate::support::{Place, Ran};
 
 /// What came of trying to meet a code.
 #[derive(Debug, Default)]
@@ -51,23 +51,6 @@ pub(crate) struct Stage {
     copies: Cell<u32>,
 }
 
-/// The code of one package under another manifest.
-fn recast(package: &str, name: &str, specs: Json, methods: Json) -> Vec<u8> {
-    let packed = Package::decode(&std::fs::read(root().join(package)).unwrap()).unwrap();
-    let halves =
-        [packed.manifest.code, packed.manifest.debug].map(|half| Json::from(half.map(|half| half.to_string())));
-    let [code, debug] =
-        if methods.as_object().is_some_and(|methods| methods.is_empty()) { [Json::Null, Json::Null] } else { halves };
-    let (with_code, with_debug) = (!code.is_null(), !debug.is_null());
-    let manifest = json!({
-        "format": 1, "abi": 1, "name": name, "version": "1.0.0", "sync": "compare", "specs": specs, "methods": methods,
-        "code": code, "debug": debug, "build": {}
-    });
-    let half = |there: bool, bytes: Vec<u8>| if there { bytes } else { Vec::new() };
-    let manifest = Manifest::parse(&manifest).unwrap();
-    Package::new(manifest, half(with_code, packed.code), half(with_debug, packed.debug)).unwrap().encode()
-}
-
 /// Records that everybody may change without a contract, but for one section.
 fn task() -> Json {
     json!({"task": {
@@ -81,22 +64,12 @@ fn task() -> Json {
     }})
 }
 
-fn probe() -> (Json, Json) {
-    let specs = json!({"probe": {
-        "roles": {"anyone": {"everyone": true}},
-        "sections": {"body": {"schema": {}, "create": ["anyone"], "modify": ["anyone"]}}
-    }});
-    let method = json!({"records": [{"spec": "probe", "creates": true, "writes": ["body"]}], "arguments": {}});
-    (specs, json!({"panics": method.clone(), "recovers": method}))
-}
-
 impl Stage {
     pub(crate) fn set() -> Self {
         let place = Place::sale("codes");
-        let (specs, methods) = probe();
         for (name, package) in [
             ("task", recast("examples/house-sale/package/house_sale-1.0.0.lockstep", "task", task(), json!({}))),
-            ("probe", recast("runtime/vm/tests/guest/guest-1.0.0.lockstep", "probe", specs, methods)),
+            ("probe", probe()),
         ] {
             let path = place.0.join(name);
             std::fs::write(&path, package).unwrap();

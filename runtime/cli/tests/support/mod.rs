@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, dead_code, reason = "a test says what it expects by failing; not every test uses all")]
 
 pub(crate) mod daemon;
+pub(crate) mod packages;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

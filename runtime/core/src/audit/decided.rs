@@ -172,13 +172,15 @@ impl Walk<'_> {
         let stored = |column: &str| row.map(|row| rows.bytes(row, column).to_vec()).unwrap_or_default();
         let intent = VerifiedIntent::adopted(id, payload, call, targets, stored("envelope"), stored("openings"));
         let sound = inspected.envelope.is_none() && inspected.openings.is_none() && inspected.payload.is_some();
-        let rerun = match outcome {
-            Some(outcome) if sound => self.rerun(&intent, outcome),
-            _ => None,
-        };
+        let judged = outcome.filter(|_| sound);
+        let rerun = judged.and_then(|outcome| self.rerun(&intent, outcome));
+        let rehearsed = judged.and_then(|outcome| self.rehearse(&intent, outcome));
         let sealed: Vec<_> = deciding.events.iter().filter_map(|event| self.event(tables, event, &deciding)).collect();
         if let (Some(rerun), Some(outcome)) = (rerun, outcome) {
             self.hold_against(tables, &intent, outcome, &rerun, &sealed);
+        }
+        if let (Some(rehearsed), Some(outcome)) = (rehearsed, outcome) {
+            self.note_rehearsed(&intent, outcome, &rehearsed, &sealed);
         }
         let whole = outcome.cloned().unwrap_or_else(|| {
             let ending = match facts {

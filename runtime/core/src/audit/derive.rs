@@ -21,6 +21,7 @@ use super::found::Tables;
 use super::leaves::{self, OutcomeFound, Source};
 use super::lookup::Lookup;
 use super::received::Receipts;
+use super::rehearse::Rehearsing;
 use super::votes::{self, Signed};
 use super::words::finding;
 use super::{Known, Progress, Report, chain};
@@ -39,6 +40,7 @@ pub(super) struct Track {
 /// The audit on its way.
 pub(super) struct Walk<'a> {
     pub(super) known: Known<'a>,
+    pub(super) rehearsing: Option<Rehearsing<'a>>,
     pub(super) network: Digest,
     pub(super) log: String,
     pub(super) node: NodeName,
@@ -90,6 +92,7 @@ impl<'a> Walk<'a> {
         let signed = votes::signed_heads(tables, &network, &log, key.as_ref());
         Walk {
             known,
+            rehearsing: None,
             network,
             log,
             node,

@@ -32,19 +32,7 @@ impl Walk<'_> {
         outcome: &Outcome,
     ) -> Option<Result<Executed, Interrupted>> {
         let (engine, limits) = self.known.executor?;
-        let directory = self.judged_under(outcome)?;
-        let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
-        if doubtful {
-            return None;
-        }
-        let states: States = intent
-            .targets()
-            .iter()
-            .map(|target| (target.record.clone(), self.states.get(&target.record).map(|track| track.state.clone())))
-            .collect();
-        if !executable(intent, outcome, &states, &directory) {
-            return None;
-        }
+        let (directory, states) = self.met(intent, outcome)?;
         let packages = Shelf(&self.packages);
         let job = Job {
             intent,
@@ -57,6 +45,16 @@ impl Walk<'_> {
         };
         self.executed += 1;
         Some(execute(&job))
+    }
+
+    /// The directory and the states that an intent met; `None` where they are not known here any more or never were,
+    /// and where they did not decide, as it is with the machine's own bounds and the database's no.
+    pub(super) fn met(&self, intent: &VerifiedIntent, outcome: &Outcome) -> Option<(Arc<Directory>, States)> {
+        let directory = self.judged_under(outcome)?;
+        let doubtful = intent.targets().iter().any(|target| self.comparison.doubtful.contains(target.record.as_str()));
+        let state = |record| self.states.get(record).map(|track| track.state.clone());
+        let states = intent.targets().iter().map(|target| (target.record.clone(), state(&target.record))).collect();
+        (!doubtful && executable(intent, outcome, &states, &directory)).then_some((directory, states))
     }
 
     /// The directory that an outcome names, where the log has it by now: it need not be the newest one.

@@ -101,7 +101,7 @@ fn read_call(fields: &mut Fields<'_>) -> Result<Call, ShapeError> {
 }
 
 fn read_change(json: &Json) -> Result<RawChange, ShapeError> {
-    let bad = |expected: &str| ShapeError::new("openings/call/changes", expected, json.kind());
+    let bad = |expected: &str| ShapeError::new("call/changes", expected, json.kind());
     let Json::Object(object) = json else { return Err(bad("an object")) };
     let mut operation = object.clone();
     let record =

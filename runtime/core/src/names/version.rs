@@ -32,6 +32,11 @@ impl Version {
     pub fn compatible_with(&self, other: &Version) -> bool {
         self.major == other.major && (self.major > 0 || self.minor == other.minor)
     }
+
+    /// Whether it judges the next intent on a record that is on `current`: the same, or a later compatible one.
+    pub fn takes_over(&self, current: &Version) -> bool {
+        self == current || (self.compatible_with(current) && self > current)
+    }
 }
 
 fn decimal(text: &str) -> Option<u32> {

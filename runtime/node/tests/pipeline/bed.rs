@@ -28,6 +28,8 @@ pub struct Gated {
     pub commits: AtomicUsize,
     selects: AtomicUsize,
     refused: Mutex<Option<String>>,
+    /// Of the reads to come: how many are answered first, and how many are not then.
+    unreadable: Mutex<(usize, usize)>,
 }
 
 const OPEN: usize = 1 << 20;
@@ -41,6 +43,7 @@ impl Gated {
             commits: AtomicUsize::new(0),
             selects: AtomicUsize::new(0),
             refused: Mutex::new(None),
+            unreadable: Mutex::new((0, 0)),
         }
     }
 
@@ -63,6 +66,39 @@ impl Gated {
     /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word.
     pub fn refuse(&self, word: &str) {
         *self.refused.lock().unwrap() = Some(word.to_owned());
+    }
+
+    /// Answers so many reads, and then so many not.
+    pub fn fail_reads(&self, answered: usize, failing: usize) {
+        *self.unreadable.lock().unwrap() = (answered, failing);
+    }
+
+    /// Whether all reads that were to fail have failed.
+    pub fn reads_again(&self) -> bool {
+        *self.unreadable.lock().unwrap() == (0, 0)
+    }
+
+    /// Waits until a read has failed.
+    pub async fn failed_to_read(&self) {
+        let before = *self.unreadable.lock().unwrap();
+        while *self.unreadable.lock().unwrap() == before {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn read(&self) -> Result<(), DatabaseError> {
+        let mut reads = self.unreadable.lock().unwrap();
+        match &mut *reads {
+            (0, 0) => Ok(()),
+            (0, failing) => {
+                *failing -= 1;
+                Err(DatabaseError::Unavailable { detail: "no connection became free in time".to_owned() })
+            }
+            (answered, _) => {
+                *answered -= 1;
+                Ok(())
+            }
+        }
     }
 
     fn check(&self, batch: &Batch) -> Result<(), CommitError> {
@@ -97,7 +133,10 @@ impl Database for Gated {
         self.memory.plan(tables)
     }
     fn head(&self) -> Pending<'_, Result<Option<String>, DatabaseError>> {
-        self.memory.head()
+        Box::pin(async move {
+            self.read()?;
+            self.memory.head().await
+        })
     }
     fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>> {
         Box::pin(async move {
@@ -117,7 +156,10 @@ impl Database for Gated {
         values: &'a [Cell],
     ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
         self.selects.fetch_add(1, Ordering::SeqCst);
-        self.memory.select(table, column, values)
+        Box::pin(async move {
+            self.read()?;
+            self.memory.select(table, column, values).await
+        })
     }
     fn follow<'a>(
         &'a self,
@@ -126,7 +168,10 @@ impl Database for Gated {
         after: Option<i64>,
         limit: usize,
     ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
-        self.memory.follow(table, column, after, limit)
+        Box::pin(async move {
+            self.read()?;
+            self.memory.follow(table, column, after, limit).await
+        })
     }
     fn snapshot(&self) -> Pending<'_, Result<Box<dyn Snapshot>, DatabaseError>> {
         self.memory.snapshot()

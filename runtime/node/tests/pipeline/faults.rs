@@ -1,4 +1,4 @@
-//! Commits that fail, each way in which they can.
+//! Commits and reads that fail, each way in which they can.
 
 use lockstep_core::database::CommitError;
 use lockstep_core::json;
@@ -26,6 +26,68 @@ async fn a_database_that_is_busy_is_asked_again() {
     let wish = bed.world.make("one");
     let decided = bed.submit(&wish).await.unwrap();
     assert_eq!(bed.ending(&decided).await, "applied");
+}
+
+/// Whichever read it is that fails: of used nonces, of the record's row, of its last event.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_cannot_be_read_for_a_moment_is_asked_again() {
+    let mut bed = Bed::dealing().await;
+    let make = bed.world.make("one");
+    bed.submit(&make).await.unwrap();
+    for answered in 0..3 {
+        bed.restart().await;
+        bed.database.fail_reads(answered, 3);
+        let title = format!("t{answered}");
+        let edit = vec![op("open", "replace", "/title", title.as_str())];
+        let edit = bed.world.call("ann@acme", "edit", "one", edit).expect(answered as u64 + 1);
+        let decided = bed.submit(&edit).await.unwrap();
+        assert!(bed.database.reads_again(), "{answered}");
+        assert_eq!(bed.ending(&decided).await, "applied", "{answered}");
+        assert_eq!(bed.open_section("one").unwrap(), format!(r#"{{"title":"{title}"}}"#));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn intents_keep_their_order_while_the_database_cannot_be_read() {
+    let mut bed = Bed::dealing().await;
+    let make = bed.world.make("one");
+    bed.submit(&make).await.unwrap();
+    bed.restart().await;
+    let jam = bed.jam().await;
+    let mut begun = Vec::new();
+    for seq in 1..=6 {
+        let edit = vec![op("open", "replace", "/title", format!("t{seq}").as_str())];
+        let edit = bed.world.call("ann@acme", "edit", "one", edit).expect(seq);
+        begun.push(bed.begin(&edit));
+        bed.waiting(seq as usize).await;
+    }
+    bed.database.fail_reads(1, 4);
+    bed.database.release();
+    let mut answers = Vec::new();
+    for one in jam.into_iter().chain(begun) {
+        answers.push(one.await.unwrap().unwrap());
+    }
+    assert!(bed.database.reads_again());
+    for decided in answers {
+        assert_eq!((bed.ending(&decided).await.as_str(), decided.repeated), ("applied", false));
+    }
+    assert_eq!(bed.open_section("one").unwrap(), r#"{"title":"t6"}"#);
+}
+
+/// What is really committed is read again after a refusal; that read may fail, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn starting_anew_after_a_refusal_outlasts_reads_that_fail() {
+    let mut bed = Bed::dealing().await;
+    bed.database.refuse("poison");
+    bed.database.hold();
+    let poison = titled(&mut bed, "one", "poison");
+    let poison = bed.begin(&poison);
+    bed.database.held().await;
+    bed.database.fail_reads(0, 3);
+    bed.database.release();
+    let decided = poison.await.unwrap().unwrap();
+    assert!(bed.database.reads_again());
+    assert_eq!(bed.ending(&decided).await, "database_refused");
 }
 
 #[tokio::test(flavor = "multi_thread")]

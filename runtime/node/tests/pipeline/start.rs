@@ -1,6 +1,7 @@
 //! What a node starts from, and the checkpoint beside its key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_node::{Node, NodeConfig, NodeError, Parts, SubmitError};
@@ -98,4 +99,40 @@ async fn salts_that_cannot_be_made_are_our_failure_and_no_outcome() {
     let wish = bed.world.make("one");
     assert_eq!(bed.node.submit(wish.bytes(), LONG).await.unwrap_err().code(), Code::Internal);
     assert_eq!(bed.count("lockstep_intent"), 0);
+}
+
+/// A database that takes no commit keeps nobody waiting who wants to go.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_in_time_and_leaves_nothing_half_done() {
+    let mut bed = Bed::dealing().await;
+    let jam = bed.jam().await;
+    let waiting = bed.world.make("waiting");
+    let waiting = bed.begin(&waiting);
+    bed.waiting(1).await;
+    let limit = Duration::from_millis(50);
+    let begun = std::time::Instant::now();
+    bed.node.clone().stop_within(limit).await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    for one in jam.into_iter().chain([waiting]) {
+        assert_eq!(one.await.unwrap(), Err(SubmitError::TimedOut(limit)), "nobody knows how it ended");
+    }
+    let late = bed.world.make("late");
+    assert!(matches!(bed.submit(&late).await, Err(SubmitError::Stopped(_))), "what was never taken has no outcome");
+    bed.database.release();
+    assert_eq!((bed.count("deal"), bed.count("lockstep_intent")), (0, 0));
+    bed.node = bed.open().await.unwrap();
+    let decided = bed.submit(&late).await.unwrap();
+    assert_eq!((bed.ending(&decided).await.as_str(), decided.repeated), ("applied", false));
+}
+
+/// A read that is tried again and again ends with the node, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_in_time_where_the_database_cannot_be_read() {
+    let mut bed = Bed::dealing().await;
+    bed.database.fail_reads(0, usize::MAX);
+    let make = bed.world.make("one");
+    let make = bed.begin(&make);
+    bed.database.failed_to_read().await;
+    bed.node.clone().stop_within(Duration::ZERO).await;
+    assert_eq!(make.await.unwrap(), Err(SubmitError::TimedOut(Duration::ZERO)));
 }
