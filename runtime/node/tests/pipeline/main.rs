@@ -11,6 +11,7 @@
 
 mod bed;
 mod faults;
+mod http;
 mod order;
 mod repeats;
 mod start;
