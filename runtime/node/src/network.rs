@@ -19,7 +19,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::Refusal;
-use lockstep_core::json::{Json, json};
+use lockstep_core::json::{Json, Object, json};
 use lockstep_core::names::NodeName;
 use lockstep_core::sync::Message;
 use lockstep_core::time::Timestamp;
@@ -57,6 +57,10 @@ struct Peer {
     acked: u64,
     /// The position up to which it was sent.
     sent: u64,
+    /// Commits of this node up to which it has all that is for it.
+    served: u64,
+    /// Bytes of content, changes and notifications that it was sent, by section: counted on what went out.
+    sections: BTreeMap<String, u64>,
     /// Messages that proved nothing, or were none.
     refused: u64,
     last_error: Option<String>,
@@ -132,18 +136,19 @@ impl Network {
 
     /// What is known of the other nodes: who is connected, and whether both sides have all of each other.
     #[must_use]
-    pub fn status(&self, directory: &Directory, own: &NodeName) -> Json {
-        status(&guard(&self.peers), directory, own)
+    pub fn status(&self, node: &Node) -> Json {
+        let commits = *node.commits().borrow();
+        status(&guard(&self.peers), &node.directory(), node.name(), commits)
     }
 }
 
 /// The same for a node that does not run.
 #[must_use]
 pub fn nobody_reached(directory: &Directory, own: &NodeName) -> Json {
-    status(&BTreeMap::new(), directory, own)
+    status(&BTreeMap::new(), directory, own, 0)
 }
 
-fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName) -> Json {
+fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName, commits: u64) -> Json {
     let mut caught_up = true;
     let mut list = Vec::new();
     for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
@@ -153,12 +158,13 @@ fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName)
         let nothing = Peer::default();
         let peer = peers.get(name).unwrap_or(&nothing);
         let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
+        let sent: Object = peer.sections.iter().map(|(name, bytes)| (name.clone(), Json::from(*bytes))).collect();
         let behind = peer.sent.saturating_sub(peer.acked);
-        caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0;
+        caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0 && peer.served == commits;
         list.push(json!({
             "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
             "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
-            "unconfirmed": behind, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+            "unconfirmed": behind, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }
     json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})
