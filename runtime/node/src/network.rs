@@ -6,6 +6,7 @@
 
 mod answer;
 mod dial;
+mod heads;
 mod invited;
 mod session;
 mod take;
@@ -44,8 +45,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of a request to another node: nothing, or code and message.
 type Refused = Option<(String, String)>;
-/// A node's answer to an event of the directory: the event with its signature, or nothing.
-type Voted = Option<Vec<u8>>;
+
+/// Those who wait for an answer.
+type Waiting<K, T> = Mutex<BTreeMap<K, oneshot::Sender<T>>>;
 
 /// What this node knows of another one.
 #[derive(Default)]
@@ -67,6 +69,10 @@ struct Peer {
     served: u64,
     /// Bytes of content, changes and notifications that it was sent, by section: counted on what went out.
     sections: BTreeMap<String, u64>,
+    /// Where it has another event than this node: what was told differently.
+    forks: BTreeMap<String, Json>,
+    /// When it last confirmed heads.
+    confirmed: Option<Timestamp>,
     /// Messages that proved nothing, or were none.
     refused: u64,
     last_error: Option<String>,
@@ -77,9 +83,9 @@ pub struct Network {
     transport: Arc<dyn Transport>,
     peers: Mutex<BTreeMap<String, Peer>>,
     numbers: AtomicU64,
-    answers: Mutex<BTreeMap<u64, oneshot::Sender<Refused>>>,
-    votes: Mutex<BTreeMap<(String, Digest), oneshot::Sender<Voted>>>,
-    fetches: Mutex<BTreeMap<String, oneshot::Sender<Vec<Share>>>>,
+    answers: Waiting<u64, Refused>,
+    votes: Waiting<(String, Digest), Option<Vec<u8>>>,
+    fetches: Waiting<String, Vec<Share>>,
     /// Places for those whom the directory does not know.
     guests: Semaphore,
     /// Those whom the directory does not know and who had no good invitation.
@@ -172,12 +178,13 @@ fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName,
         let peer = peers.get(name).unwrap_or(&nothing);
         let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
         let sent: Object = peer.sections.iter().map(|(name, bytes)| (name.clone(), Json::from(*bytes))).collect();
+        let forks: Json = peer.forks.values().cloned().collect();
         let behind = peer.sent.saturating_sub(peer.acked);
         caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0 && peer.served == commits;
         list.push(json!({
             "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
             "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
-            "unconfirmed": behind, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+            "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }
     json!({"node": own.as_str(), "caught_up": caught_up, "refused": strangers, "peers": list})

@@ -39,6 +39,7 @@ impl Session {
                     self.acked.send_modify(|acked| *acked = next.max(*acked));
                     self.network.peer(&self.peer, |peer| peer.acked = next.max(peer.acked));
                 }
+                Message::Heads { envelope } => self.clone().heads(&envelope)?,
                 Message::WantDirectory { after } => {
                     let message = self.node.directory_message(&self.node.past().after(after));
                     self.send(message).await?;

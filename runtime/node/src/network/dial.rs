@@ -154,6 +154,7 @@ impl Network {
             since: Some(node.now()),
             refused: known.refused,
             sections: std::mem::take(&mut known.sections),
+            forks: std::mem::take(&mut known.forks),
             ..Peer::default()
         };
         connection
