@@ -105,6 +105,12 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
     Ok(exit)
 }
 
+/// Signs one intent, submits it and waits.
+pub(crate) async fn one(context: &Context, intent: IntentArgs) -> Result<Exit, CliError> {
+    let args = SubmitArgs { intent, envelope: None, batch: None, no_wait: false, timeout: "10s".to_owned() };
+    run(context, args).await
+}
+
 async fn submit_one(
     output: Output,
     way: &Way,
