@@ -25,7 +25,7 @@ use lockstep_core::names::NodeName;
 use lockstep_core::sync::{Message, Share};
 use lockstep_core::time::Timestamp;
 use lockstep_core::transport::Transport;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::load;
 use crate::open::Node;
@@ -36,11 +36,17 @@ pub use invited::{Guest, GuestError, ask_to_join};
 
 /// Messages that wait for a slow peer; then whoever sends waits.
 const OUTBOX: usize = 64;
+/// Most connections at once of those whom the directory does not know.
+const GUESTS: usize = 16;
+/// How long a vote may take; longer than the voter waits for the events before.
+const VOTE: Duration = Duration::from_secs(20);
 /// Between two looks for a connection or an outcome.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of a request to another node: nothing, or code and message.
 type Refused = Option<(String, String)>;
+/// A node's answer to an event of the directory: the event with its signature, or nothing.
+type Voted = Option<Vec<u8>>;
 
 /// Those who wait for an answer.
 type Waiting<K, T> = Mutex<BTreeMap<K, oneshot::Sender<T>>>;
@@ -80,8 +86,12 @@ pub struct Network {
     peers: Mutex<BTreeMap<String, Peer>>,
     numbers: AtomicU64,
     answers: Waiting<u64, Refused>,
-    votes: Waiting<(String, Digest), Option<Vec<u8>>>,
+    votes: Waiting<(String, Digest), Voted>,
     fetches: Waiting<String, Vec<Share>>,
+    /// Places for those whom the directory does not know.
+    guests: Semaphore,
+    /// Those whom the directory does not know and who had no good invitation.
+    strangers: AtomicU64,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -99,6 +109,8 @@ impl Network {
             answers: Mutex::default(),
             votes: Mutex::default(),
             fetches: Mutex::default(),
+            guests: Semaphore::new(GUESTS),
+            strangers: AtomicU64::new(0),
         }
     }
 
@@ -146,17 +158,18 @@ impl Network {
     #[must_use]
     pub fn status(&self, node: &Node) -> Json {
         let commits = *node.commits().borrow();
-        status(&guard(&self.peers), &node.directory(), node.name(), commits)
+        let strangers = self.strangers.load(Ordering::Relaxed);
+        status(&guard(&self.peers), &node.directory(), node.name(), commits, strangers)
     }
 }
 
 /// The same for a node that does not run.
 #[must_use]
 pub fn nobody_reached(directory: &Directory, own: &NodeName) -> Json {
-    status(&BTreeMap::new(), directory, own, 0)
+    status(&BTreeMap::new(), directory, own, 0, 0)
 }
 
-fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName, commits: u64) -> Json {
+fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName, commits: u64, strangers: u64) -> Json {
     let mut caught_up = true;
     let mut list = Vec::new();
     for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
@@ -176,7 +189,7 @@ fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName,
             "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }
-    json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})
+    json!({"node": own.as_str(), "caught_up": caught_up, "refused": strangers, "peers": list})
 }
 
 impl Node {
@@ -280,7 +293,7 @@ impl Node {
             let message = Message::Vote { event: event.stored() };
             asked.spawn(async move {
                 out.send(message).await.ok()?;
-                tokio::time::timeout(Duration::from_secs(5), waiting).await.ok()?.ok()?
+                tokio::time::timeout(VOTE, waiting).await.ok()?.ok()?
             });
         }
         while let Some(answer) = asked.join_next().await {

@@ -9,6 +9,7 @@ use lockstep_core::json::{Json, Limits, json};
 use lockstep_core::log::{LogError, inclusion_path};
 use lockstep_core::outcome::Outcome;
 use lockstep_core::project::own_tables_by_name;
+use lockstep_core::received::read_path;
 use lockstep_core::tables::{Cell, Row, Table, name};
 
 use crate::load::{cell, tiles};
@@ -40,7 +41,10 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
         .iter()
         .map(|read| json!({"record_id": read.record.as_str(), "seq": read.seq, "head": read.head.map(|head| head.to_string())}))
         .collect();
-    let receipt = receipt(database, table(name::LOG)?, table(name::CHECKPOINT)?, intents, row, &ended).await?;
+    let receipt = match received(database, table(name::FEED)?, intent, &ended).await? {
+        Some(receipt) => receipt,
+        None => receipt(database, table(name::LOG)?, table(name::CHECKPOINT)?, intents, row, &ended).await?,
+    };
     let bytes = |column: &str| {
         cell(intents, row, column)
             .and_then(Cell::as_bytes)
@@ -91,6 +95,29 @@ async fn events_of(
     Ok((found.into_iter().map(|(_, event)| event).collect(), notifications))
 }
 
+/// The receipt of an outcome that another node sequenced: it is of that node's log, as it came with the outcome.
+async fn received(
+    database: &dyn Database,
+    feed: &Table,
+    intent: &Digest,
+    ended: &Outcome,
+) -> Result<Option<Json>, DatabaseError> {
+    let rows = database.select(feed, "intent_id", &[Cell::Text(intent.to_string())]).await?;
+    let Some(row) = rows.first() else { return Ok(None) };
+    let index = cell(feed, row, "position").and_then(Cell::as_count);
+    let index = index.ok_or_else(|| shape("position of a feed is no count".to_owned()))?;
+    let stored = cell(feed, row, "path").and_then(Cell::as_bytes).unwrap_or_default();
+    let path = read_path(stored).ok_or_else(|| shape(format!("the path of {intent} is no path")))?;
+    Ok(Some(written(value(feed, row, "log"), index, ended, &path, value(feed, row, "note"))))
+}
+
+/// A receipt as the interface has it.
+fn written(log: Json, index: u64, ended: &Outcome, path: &[Digest], checkpoint: Json) -> Json {
+    let leaf = String::from_utf8(ended.leaf()).unwrap_or_default();
+    let path: Json = path.iter().map(|hash| Json::from(hash.to_string())).collect();
+    json!({"log": log, "index": index, "leaf": leaf, "path": path, "checkpoint": checkpoint})
+}
+
 async fn receipt(
     database: &dyn Database,
     log: &Table,
@@ -107,10 +134,8 @@ async fn receipt(
     let path = path(database, log, name, index, size).await?;
     let notes = database.select(checkpoints, "size", &[Cell::count(size)]).await?;
     let note = notes.iter().find(|row| cell(checkpoints, row, "log").and_then(Cell::as_str) == Some(name));
-    let note = note.map(|row| value(checkpoints, row, "note"));
-    let leaf = String::from_utf8(ended.leaf()).unwrap_or_default();
-    let path: Vec<Json> = path.iter().map(|hash| Json::from(hash.to_string())).collect();
-    Ok(json!({"log": name, "index": index, "leaf": leaf, "path": path, "checkpoint": note}))
+    let note = note.map_or(Json::Null, |row| value(checkpoints, row, "note"));
+    Ok(written(Json::from(name), index, ended, &path, note))
 }
 
 /// The inclusion path of a leaf: tiles are read as the path turns out to need them.

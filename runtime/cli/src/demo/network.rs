@@ -155,7 +155,7 @@ impl Network {
         let outcome = self.named(at).does(&["submit", &method, "seller:sale-1", "--as", who, "--args", &text])?;
         let (mark, why) = verdict(self.output, &outcome);
         let about = arguments.get("price").and_then(Json::as_str).map(|price| format!(" {price}")).unwrap_or_default();
-        self.output.line(format!("  {mark} {who:5} at {at:10} {:22} {why}", format!("{call}{about}")));
+        self.output.line(format!("  {mark} {who:5} at {at:10} {:24} {why}", format!("{call}{about}")));
         Ok(())
     }
 

@@ -18,8 +18,8 @@ use crate::submit::SubmitError;
 const MOST_FETCHED: usize = 256;
 /// How long an intent of another node may wait at this one's door.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the events before one to be signed may take to come.
-const BEFORE: Duration = Duration::from_secs(3);
+/// How long the events before one to be signed may take to come: a package among them is compiled first.
+const BEFORE: Duration = Duration::from_secs(15);
 /// How far ahead an event of the directory may be of this node's clock for its signature.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 

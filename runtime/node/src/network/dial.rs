@@ -46,10 +46,16 @@ pub(super) async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|stop| *stop).await);
 }
 
-/// Whether `own` is the one of two nodes that dials: the one that cannot be reached, else the first by name.
+/// Whether a node is no longer of the network; one that waits for approval may be let in yet.
+fn has_left(directory: &Directory, node: &str) -> bool {
+    directory.nodes().get(node).is_some_and(|node| node.retired.is_some())
+}
+
+/// Whether `own` is the one of two nodes that dials: the one that cannot be reached, else the first by name. Who has
+/// left dials nobody.
 fn dials(directory: &Directory, own: &str, other: &str) -> bool {
     let reachable = |node: &str| directory.nodes().get(node).is_some_and(|node| !node.addresses.is_empty());
-    reachable(other) && (!reachable(own) || own < other)
+    !has_left(directory, own) && reachable(other) && (!reachable(own) || own < other)
 }
 
 /// Keeps connections to all other nodes until `stop` is true.
@@ -102,6 +108,9 @@ async fn keep(node: Node, network: Arc<Network>, name: String, mut stop: watch::
     while !*stop.borrow() {
         let directory = node.directory();
         let Some(found) = directory.active_node(&name) else { return };
+        if has_left(&directory, node.name().as_str()) {
+            return;
+        }
         let mut error = None;
         for address in &found.addresses {
             let dialled = tokio::select! {

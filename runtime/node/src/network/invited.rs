@@ -1,6 +1,7 @@
 //! Joining: a node that is in no directory yet shows its invitation, gets the directory, and asks to be taken in.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lockstep_core::crypto::{Digest, PublicKey};
@@ -18,6 +19,8 @@ use crate::open::Node;
 
 /// How long a stranger may stay.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to show the invitation.
+const GREETING: Duration = Duration::from_secs(5);
 
 /// Serves a stranger with an invitation; anybody else is sent away.
 pub(super) async fn host(
@@ -26,22 +29,31 @@ pub(super) async fn host(
     out: &mpsc::Sender<Message>,
     receiver: Box<dyn FrameReceiver>,
 ) {
-    let served = tokio::time::timeout(PATIENCE, serve(node, network, out, receiver)).await;
-    if let Ok(Err(ended)) = served {
+    let served = match network.guests.try_acquire() {
+        Err(_) => Err(Ended::Own("there are too many guests; try again later".to_owned())),
+        Ok(_place) => match tokio::time::timeout(PATIENCE, serve(node, out, receiver)).await {
+            Ok(served) => served,
+            Err(_) => Err(Ended::Protocol("it stays too long".to_owned())),
+        },
+    };
+    if let Err(ended) = served {
+        network.strangers.fetch_add(1, Ordering::Relaxed);
         let (code, message) = ("not_admitted".to_owned(), ended.to_string());
         drop(out.send(Message::Bye { code, message }).await);
     }
 }
 
-async fn serve(
-    node: &Node,
-    _network: &Arc<Network>,
-    out: &mpsc::Sender<Message>,
-    mut receiver: Box<dyn FrameReceiver>,
-) -> Result<(), Ended> {
-    let Some(Message::Invited { invitation, secret }) = next(&mut receiver).await? else {
-        return Err(Ended::Protocol("it shows no invitation".to_owned()));
-    };
+/// The invitation, which comes at once from whoever has one.
+async fn shown(receiver: &mut Box<dyn FrameReceiver>) -> Result<(Vec<u8>, Digest), Ended> {
+    match tokio::time::timeout(GREETING, next(receiver)).await {
+        Ok(Ok(Some(Message::Invited { invitation, secret }))) => Ok((invitation, secret)),
+        Ok(Err(ended)) => Err(ended),
+        Ok(Ok(_)) | Err(_) => Err(Ended::Protocol("it shows no invitation".to_owned())),
+    }
+}
+
+async fn serve(node: &Node, out: &mpsc::Sender<Message>, mut receiver: Box<dyn FrameReceiver>) -> Result<(), Ended> {
+    let (invitation, secret) = shown(&mut receiver).await?;
     let refuse = |error: String| Ended::Protocol(error);
     let json = Json::parse(&invitation, &Limits::default()).map_err(|error| refuse(error.to_string()))?;
     let invitation = Invitation::read(&json).map_err(|error| refuse(error.to_string()))?;

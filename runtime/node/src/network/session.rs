@@ -91,7 +91,11 @@ async fn known(
         ended = session.clone().talk(receiver) => ended,
         () = told_to_stop(&mut stop) => Err(Ended::Own("this node stops".to_owned())),
     };
-    network.disconnected(&peer, connection, ended.err().map(|ended| ended.to_string()));
+    let ended = ended.err();
+    if matches!(ended, Some(Ended::Protocol(_) | Ended::Transport(TransportError::Protocol { .. }))) {
+        network.peer(&peer, |peer| peer.refused += 1);
+    }
+    network.disconnected(&peer, connection, ended.map(|ended| ended.to_string()));
 }
 
 async fn write(mut sender: Box<dyn FrameSender>, mut messages: mpsc::Receiver<Message>) -> Result<(), TransportError> {
@@ -172,6 +176,9 @@ impl Session {
             let at = *commits.borrow_and_update();
             self.feed_directory().await?;
             let directory = self.node.directory();
+            if directory.active_node(&self.peer).is_none() {
+                return self.part().await;
+            }
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
             let shelf = Shelf::new(self.node.database(), directory, self.node.past());
             let log = self.node.log();
@@ -200,6 +207,13 @@ impl Session {
                 return Ok(());
             }
         }
+    }
+
+    /// Ends the connection with a node that is no longer of the network; the event that says so was sent before.
+    async fn part(&self) -> Result<(), Ended> {
+        let message = format!("node {} is no longer of the network", self.peer);
+        self.send(Message::Bye { code: "not_admitted".to_owned(), message: message.clone() }).await?;
+        Err(Ended::Own(message))
     }
 
     async fn feed_directory(&self) -> Result<(), Ended> {
