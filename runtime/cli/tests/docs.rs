@@ -63,7 +63,8 @@ fn with_your_counterparty() {
 
 #[test]
 fn the_specification_shows_real_bytes() {
-    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages", "sync"] {
+    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages", "sync"]
+    {
         execute(&format!("docs/spec/{name}.md"));
     }
 }
