@@ -282,6 +282,15 @@ impl EventOpenings {
         stored.canonical().into_bytes()
     }
 
+    /// Bytes of what is opened of each section, in canonical form.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, u64)> {
+        let bodies = self.sections.iter().map(|(name, body)| {
+            let bytes = body.changes_json().canonical().len() + body.notifications_json().canonical().len();
+            (name.as_str(), bytes as u64)
+        });
+        bodies.chain(self.given.iter().map(|(name, given)| (name.as_str(), given.content.canonical().len() as u64)))
+    }
+
     /// Reads openings as they are stored.
     ///
     /// # Errors

@@ -164,6 +164,7 @@ fn read(json: &Json) -> Result<Received, ShapeError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

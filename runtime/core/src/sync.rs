@@ -4,12 +4,14 @@
 //! All of it is pure: rows and messages come in as values, decisions come out. `node` moves the bytes.
 
 mod compare;
+mod heads;
 mod message;
 mod share;
 mod viewer;
 
 pub(crate) use compare::executable;
 pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Level, Objection, Wait, compare};
+pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION};
 pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
 pub use viewer::{Part, Seen, Viewer};

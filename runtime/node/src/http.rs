@@ -112,10 +112,9 @@ async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> 
 
 /// What is known of the other nodes.
 async fn network(State(http): State<Arc<Http>>) -> Response {
-    let (directory, own) = (http.node.directory(), http.node.name());
     json_response(&match http.node.network() {
-        Some(network) => network.status(&directory, own),
-        None => nobody_reached(&directory, own),
+        Some(network) => network.status(&http.node),
+        None => nobody_reached(&http.node.directory(), http.node.name()),
     })
 }
 

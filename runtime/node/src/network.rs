@@ -6,6 +6,7 @@
 
 mod answer;
 mod dial;
+mod heads;
 mod invited;
 mod session;
 mod take;
@@ -19,9 +20,9 @@ use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::Refusal;
-use lockstep_core::json::{Json, json};
+use lockstep_core::json::{Json, Object, json};
 use lockstep_core::names::NodeName;
-use lockstep_core::sync::Message;
+use lockstep_core::sync::{Message, Share};
 use lockstep_core::time::Timestamp;
 use lockstep_core::transport::Transport;
 use tokio::sync::{mpsc, oneshot};
@@ -41,6 +42,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What came of a request to another node: nothing, or code and message.
 type Refused = Option<(String, String)>;
 
+/// Those who wait for an answer.
+type Waiting<K, T> = Mutex<BTreeMap<K, oneshot::Sender<T>>>;
+
 /// What this node knows of another one.
 #[derive(Default)]
 struct Peer {
@@ -57,6 +61,14 @@ struct Peer {
     acked: u64,
     /// The position up to which it was sent.
     sent: u64,
+    /// Commits of this node up to which it has all that is for it.
+    served: u64,
+    /// Bytes of content, changes and notifications that it was sent, by section: counted on what went out.
+    sections: BTreeMap<String, u64>,
+    /// Where it has another event than this node: what was told differently.
+    forks: BTreeMap<String, Json>,
+    /// When it last confirmed heads.
+    confirmed: Option<Timestamp>,
     /// Messages that proved nothing, or were none.
     refused: u64,
     last_error: Option<String>,
@@ -67,9 +79,9 @@ pub struct Network {
     transport: Arc<dyn Transport>,
     peers: Mutex<BTreeMap<String, Peer>>,
     numbers: AtomicU64,
-    answers: Mutex<BTreeMap<u64, oneshot::Sender<Refused>>>,
-    votes: Mutex<BTreeMap<(String, Digest), oneshot::Sender<Option<Vec<u8>>>>>,
-    fetches: Mutex<BTreeMap<String, oneshot::Sender<Vec<lockstep_core::sync::Share>>>>,
+    answers: Waiting<u64, Refused>,
+    votes: Waiting<(String, Digest), Option<Vec<u8>>>,
+    fetches: Waiting<String, Vec<Share>>,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -132,18 +144,19 @@ impl Network {
 
     /// What is known of the other nodes: who is connected, and whether both sides have all of each other.
     #[must_use]
-    pub fn status(&self, directory: &Directory, own: &NodeName) -> Json {
-        status(&guard(&self.peers), directory, own)
+    pub fn status(&self, node: &Node) -> Json {
+        let commits = *node.commits().borrow();
+        status(&guard(&self.peers), &node.directory(), node.name(), commits)
     }
 }
 
 /// The same for a node that does not run.
 #[must_use]
 pub fn nobody_reached(directory: &Directory, own: &NodeName) -> Json {
-    status(&BTreeMap::new(), directory, own)
+    status(&BTreeMap::new(), directory, own, 0)
 }
 
-fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName) -> Json {
+fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName, commits: u64) -> Json {
     let mut caught_up = true;
     let mut list = Vec::new();
     for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
@@ -153,12 +166,14 @@ fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName)
         let nothing = Peer::default();
         let peer = peers.get(name).unwrap_or(&nothing);
         let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
+        let sent: Object = peer.sections.iter().map(|(name, bytes)| (name.clone(), Json::from(*bytes))).collect();
+        let forks: Json = peer.forks.values().cloned().collect();
         let behind = peer.sent.saturating_sub(peer.acked);
-        caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0;
+        caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0 && peer.served == commits;
         list.push(json!({
             "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
             "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
-            "unconfirmed": behind, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+            "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }
     json!({"node": own.as_str(), "caught_up": caught_up, "peers": list})

@@ -18,7 +18,7 @@ use lockstep_core::project::own_tables_by_name;
 use lockstep_core::received::{Place, read_path};
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::seal::replay;
-use lockstep_core::sync::{Directories, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
+use lockstep_core::sync::{Directories, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
 use lockstep_core::tables::{Cell, Role, Row, Table, name};
 
 use crate::load::{cell, records_named};
@@ -31,6 +31,8 @@ pub(crate) struct Page {
     pub(crate) next: u64,
     /// What the viewer may have of them.
     pub(crate) shares: Vec<Share>,
+    /// The last event here of each record of others that both follow.
+    pub(crate) heads: Vec<HeadAt>,
     /// Whether there may be more.
     pub(crate) more: bool,
 }
@@ -72,16 +74,48 @@ impl<'a> Shelf<'a> {
         let rows = self.database.follow(intents, "log_position", Some(after), limit).await?;
         let (mut next, more) = (from, rows.len() == limit);
         let mut shares = Vec::new();
+        let mut heads: BTreeMap<RecordId, HeadAt> = BTreeMap::new();
         let received = self.received(&rows).await?;
         for row in &rows {
             next = count(intents, row, "log_position")? + 1;
             let id = text(intents, row, "intent_id");
-            if !received.contains_key(id) {
+            if received.contains_key(id) {
+                let found = self.heads(row, viewer).await?;
+                heads.extend(found.into_iter().map(|head| (head.record.clone(), head)));
+            } else {
                 let place = self.own_place(log, row).await?;
                 shares.extend(self.share(row, place, viewer).await?);
             }
         }
-        Ok(Page { next, shares, more })
+        Ok(Page { next, shares, heads: heads.into_values().collect(), more })
+    }
+
+    /// The events of an outcome that another node sequenced, of records that the viewer follows.
+    async fn heads(&self, row: &Row, viewer: &Viewer) -> Result<Vec<HeadAt>, NodeError> {
+        let stored = cell(self.table(name::INTENT)?, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
+        let events = self.events(&Outcome::read(stored).map_err(damaged)?).await?;
+        let named = events.iter().map(|event| (event.header.record.clone(), None)).collect();
+        let states =
+            records_named(self.database, &self.records, self.table(name::EVENT)?, named, &States::new()).await?;
+        let mut heads = Vec::new();
+        for Stored { header, .. } in &events {
+            let entry = self.directory.specs().get(&header.spec);
+            let state = states.get(&header.record).and_then(Option::as_ref);
+            let Some((entry, state)) = entry.zip(state) else { continue };
+            if viewer.follows(seen(entry, &state.parties()), header.seq) {
+                let (record, event) = (header.record.clone(), header.id());
+                heads.push(HeadAt { record, epoch: header.epoch, seq: header.seq, event });
+            }
+        }
+        Ok(heads)
+    }
+
+    /// The event here at one place of a record, and the last seq that is here.
+    pub(crate) async fn at(&self, head: &HeadAt) -> Result<(Option<Digest>, u64), NodeError> {
+        let rows = self.stored(&[Cell::Text(head.record.to_string())], "record_id").await?;
+        let at = rows.iter().find(|event| (event.header.epoch, event.header.seq) == (head.epoch, head.seq));
+        let last = rows.iter().map(|event| event.header.seq).max().unwrap_or(0);
+        Ok((at.map(|event| event.header.id()), last))
     }
 
     /// What is here of a record's events, in the order of their seqs.

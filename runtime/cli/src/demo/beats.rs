@@ -8,7 +8,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::json::{Json, json};
 
 use super::Copies;
-use super::story::{Story, Told};
+use super::story::Story;
 use crate::check::check;
 use crate::context::{Context, Home};
 use crate::error::CliError;
@@ -21,7 +21,7 @@ const QUERY: &str = "SELECT s.address, s.asking_price, s.status, c.client, c.com
 /// The edit that the third beat makes.
 const EDIT: &str = "UPDATE house_sale SET negotiation = replace(negotiation, '345000.00', '335000.00') WHERE record_id = 'acme:sale-1'";
 
-fn title(output: Output, number: u8, text: &str) {
+pub(super) fn title(output: Output, number: u8, text: &str) {
     output.line("");
     output.line(output.styled(Style::Bold, &format!("{number}. {text}")));
 }
@@ -30,7 +30,7 @@ fn title(output: Output, number: u8, text: &str) {
 pub(super) fn intents(output: Output, story: &Story) {
     title(output, 1, "Signed intents run a contract; what the rules say no to is recorded, too.");
     for told in &story.told {
-        let (mark, why) = verdict(output, told);
+        let (mark, why) = verdict(output, &told.outcome);
         let step = &told.step;
         let call = step.call.split('.').next_back().unwrap_or_default();
         let about =
@@ -45,12 +45,11 @@ pub(super) fn intents(output: Output, story: &Story) {
     ));
 }
 
-fn verdict(output: Output, told: &Told) -> (String, String) {
-    let text = |name: &str| told.outcome.get(name).and_then(Json::as_str).unwrap_or_default();
+pub(super) fn verdict(output: Output, outcome: &Json) -> (String, String) {
+    let text = |name: &str| outcome.get(name).and_then(Json::as_str).unwrap_or_default();
     if text("status") == "applied" {
-        let version = told.outcome.get("contract_version").and_then(Json::as_str).unwrap_or_default();
-        let notified = told
-            .outcome
+        let version = outcome.get("contract_version").and_then(Json::as_str).unwrap_or_default();
+        let notified = outcome
             .get("notifications")
             .and_then(Json::as_array)
             .and_then(|list| list.first())
@@ -59,7 +58,7 @@ fn verdict(output: Output, told: &Told) -> (String, String) {
         let said = notified.map(|kind| format!(", notified {kind}")).unwrap_or_default();
         return (output.styled(Style::Good, "✓"), format!("{} {version}{said}", text("contract")));
     }
-    let code = told.outcome.get("reason").and_then(Json::as_str).unwrap_or_else(|| text("code"));
+    let code = outcome.get("reason").and_then(Json::as_str).unwrap_or_else(|| text("code"));
     (output.styled(Style::Bad, "✗"), cut(&format!("{code}: {}", text("message")), 110))
 }
 

@@ -4,6 +4,8 @@
 //! signed by each actor's key. The demo replaces a directory that it made itself, and no other.
 
 mod beats;
+mod network;
+mod organisation;
 mod sales;
 mod story;
 mod trades;
@@ -29,9 +31,16 @@ const MARKER: &str = ".lockstep-demo";
 #[command(
     after_help = "Examples:\n  lockstep demo\n  lockstep demo --dir /tmp/look && lockstep --dir /tmp/look sql \"SELECT * FROM house_sale\""
 )]
-pub(crate) struct DemoArgs {}
+pub(crate) struct DemoArgs {
+    /// Four organisations, each with a node and a database of its own [default: ./lockstep-network]
+    #[arg(long)]
+    network: bool,
+}
 
-pub(crate) async fn run(context: &Context, _args: DemoArgs) -> Result<Exit, CliError> {
+pub(crate) async fn run(context: &Context, args: DemoArgs) -> Result<Exit, CliError> {
+    if args.network {
+        return network::run(context).await;
+    }
     let started = Instant::now();
     let dir = context.dir.clone().unwrap_or_else(|| PathBuf::from("./lockstep-demo"));
     replace_own(&dir)?;

@@ -6,7 +6,8 @@ use super::story::{Step, Teller};
 use crate::error::CliError;
 use crate::keys::Key;
 
-const HOUSE_SALE: &[u8] = include_bytes!("../../../../examples/house-sale/package/house_sale-1.0.0.lockstep");
+pub(super) const HOUSE_SALE: &[u8] =
+    include_bytes!("../../../../examples/house-sale/package/house_sale-1.0.0.lockstep");
 const HOUSE_SALE_NEXT: &[u8] = include_bytes!("../../../../examples/house-sale-1.1/package/house_sale-1.1.0.lockstep");
 
 pub(super) async fn tell(teller: &mut Teller<'_>, admin: &Key) -> Result<(), CliError> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use lockstep_core::codes::Code;
 use lockstep_core::compatibility::{Class, compare};
-use lockstep_core::directory::{Body, Directory};
+use lockstep_core::directory::{Body, Directory, Status};
 use lockstep_core::engine::Engine;
 use lockstep_core::execute::Packages;
 use lockstep_core::json::{Json, json};
@@ -83,6 +83,17 @@ pub(crate) enum ContractVerb {
         /// The package file
         package: PathBuf,
     },
+    /// Approve a proposed version for your participant, after reading its plan
+    #[command(
+        after_help = "Examples:\n  lockstep contract approve house_sale@1.0.0\n  lockstep contract approve house_sale@1.0.0 --yes"
+    )]
+    Approve {
+        /// NAME@VERSION, or the package's digest
+        wanted: String,
+        /// Sign without asking
+        #[arg(long)]
+        yes: bool,
+    },
     /// List the contract versions
     #[command(after_help = "Example:\n  lockstep contract list --json")]
     List,
@@ -118,11 +129,10 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             let key = context.key(&home)?;
             let way = context.way(&home).await?;
             deploy(&way, &key, &package).await?;
-            let described = describe_one(&*way.directory().await?, &package);
-            output.document(&described);
-            output.line(format!("{}@{} is active", package.manifest.name, package.manifest.version));
+            settled(context, &*way.directory().await?, &package);
             way.close(&home).await?;
         }
+        ContractVerb::Approve { wanted, yes } => return approve(context, &wanted, yes).await,
         ContractVerb::List => {
             let all = describe_all(&Stored::open(&context.home()?).await?.directory().await?);
             output.document(&all.iter().cloned().collect::<Json>());
@@ -307,6 +317,48 @@ pub(crate) async fn deploy(way: &Way, key: &Key, package: &Package) -> Result<()
     let manifest = Box::new(package.manifest.clone());
     change(way, key, Body::ContractPropose { manifest }, Some(package.encode())).await?;
     change(way, key, Body::ContractApprove { package: package.digest() }, None).await
+}
+
+/// Says how far the participants have agreed to a package.
+fn settled(context: &Context, directory: &Directory, package: &Package) {
+    let (name, version) = (&package.manifest.name, &package.manifest.version);
+    context.output.document(&describe_one(directory, package));
+    let active = directory.package(&package.digest()).is_some_and(|contract| contract.status != Status::Proposed);
+    if active {
+        return context.output.line(format!("{name}@{version} is active"));
+    }
+    let approvals = directory.package(&package.digest()).map(|contract| contract.approvals.clone()).unwrap_or_default();
+    let missing: Vec<&str> = directory.voters().filter(|voter| !approvals.contains(*voter)).collect();
+    context.output.line(format!("{name}@{version} is proposed; not approved yet by {}", missing.join(", ")));
+    context.output.note(format!("next, at each of them: lockstep contract approve {name}@{version}"));
+}
+
+/// Approves a version for the caller's participant: what it may do is shown first, and signed only after a yes.
+async fn approve(context: &Context, wanted: &str, yes: bool) -> Result<Exit, CliError> {
+    let home = context.home()?;
+    let name = by_digest(&Stored::open(&home).await?.directory().await?, wanted).unwrap_or_else(|| wanted.to_owned());
+    let package = deployed(context, &name).await?;
+    if !yes {
+        show(&Context { output: crate::output::Output { json: false, ..context.output }, ..context.clone() }, &name)
+            .await?;
+        eprint!("approve {}@{} ({})? type yes: ", package.manifest.name, package.manifest.version, package.digest());
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).map_err(|error| CliError::new(Code::Io, error.to_string()))?;
+        if answer.trim() != "yes" {
+            return Err(CliError::new(Code::Usage, "not approved").hint("type yes, or give --yes"));
+        }
+    }
+    let way = context.way(&home).await?;
+    change(&way, &context.key(&home)?, Body::ContractApprove { package: package.digest() }, None).await?;
+    settled(context, &*way.directory().await?, &package);
+    way.close(&home).await?;
+    Ok(Exit::Done)
+}
+
+/// The contract version with this package digest, as NAME@VERSION.
+fn by_digest(directory: &Directory, wanted: &str) -> Option<String> {
+    let contract = directory.package(&lockstep_core::crypto::Digest::parse(wanted).ok()?)?;
+    Some(format!("{}@{}", contract.manifest.name, contract.manifest.version))
 }
 
 fn describe_one(directory: &Directory, package: &Package) -> Json {

@@ -46,7 +46,7 @@ pub(crate) fn show(context: &Context, dir: &std::path::Path, network: &str, made
         "dir": dir.display().to_string(), "database": home.database.as_str(), "network_id": network_id.to_string(), "network": network,
         "participant": config.participant.as_str(), "node": config.node.as_str(), "actor": config.actor.as_str()
     }));
-    context.output.line(format!("made network {network} ({network_id})"));
+    context.output.line(format!("network {network} ({network_id})"));
     context.output.line(format!("  node {} of {}, database {}", config.node, config.participant, home.database));
     context.output.line(format!(
         "  {} may add actors and deploy contracts; its key is in {}",

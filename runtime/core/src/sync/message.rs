@@ -77,6 +77,11 @@ pub enum Message {
         /// The position after the last leaf covered.
         next: u64,
     },
+    /// How far the sender has followed records that the receiver follows, signed by it.
+    Heads {
+        /// The envelope.
+        envelope: Vec<u8>,
+    },
     /// Asks for events of a record.
     Fetch {
         /// The record.
@@ -169,6 +174,7 @@ impl Message {
             Message::WantDirectory { .. } => "directory.want",
             Message::Feed(_) => "feed",
             Message::Ack { .. } => "ack",
+            Message::Heads { .. } => "heads",
             Message::Fetch { .. } => "fetch",
             Message::Fetched { .. } => "fetched",
             Message::Forward { .. } => "forward",
@@ -201,6 +207,7 @@ impl Message {
                 json!({"log": feed.log.as_str(), "next": feed.next, "more": feed.more, "shares": shares_to_json(&feed.shares)})
             }
             Message::Ack { log, next } => json!({"log": log.as_str(), "next": *next}),
+            Message::Heads { envelope } => json!({"envelope": embedded(envelope)}),
             Message::Fetch { record, from, to } => json!({"record": record.as_str(), "from": *from, "to": *to}),
             Message::Fetched { record, shares } => {
                 json!({"record": record.as_str(), "shares": shares_to_json(shares)})
@@ -264,6 +271,7 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
             shares: read_shares(fields)?,
         }),
         "ack" => Message::Ack { log: fields.text("log")?.to_owned(), next: fields.count("next")? },
+        "heads" => Message::Heads { envelope: bytes(fields, "envelope")? },
         "fetch" => Message::Fetch {
             record: fields.parsed("record", RecordId::parse)?,
             from: fields.count("from")?,

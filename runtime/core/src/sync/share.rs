@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::crypto::Digest;
+use crate::directory::Directory;
 use crate::event::{EventOpenings, Given, Header};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Limits};
+use crate::log::{Checkpoint, leaf_hash};
 use crate::outcome::Outcome;
 use crate::package::{Manifest, RecordUse};
+use crate::project::origin;
 use crate::received::Place;
 
 use super::viewer::{Seen, Viewer};
@@ -171,6 +174,25 @@ fn cut_event(event: &SourceEvent<'_>, viewer: &Viewer, whole: bool) -> SharedEve
 }
 
 impl Share {
+    /// Whether its leaf stands in the log that it names, under a head which that log's node signed.
+    #[must_use]
+    pub fn is_in_its_log(&self, directory: &Directory) -> bool {
+        let node = self.place.log.split('/').next().and_then(|node| directory.nodes().get(node));
+        let origin = origin(&directory.network(), &self.place.log);
+        let head = node.and_then(|node| Checkpoint::verify(&self.place.note, &origin, &node.key).ok());
+        let outcome = Outcome::read(&self.outcome).ok();
+        head.zip(outcome).is_some_and(|(head, outcome)| {
+            (head.size, head.root) == (self.place.size, self.place.root)
+                && self.place.proves(&leaf_hash(&outcome.leaf()))
+        })
+    }
+
+    /// Whether its outcome names this event.
+    #[must_use]
+    pub fn has_event(&self, event: &Digest) -> bool {
+        Outcome::read(&self.outcome).is_ok_and(|outcome| outcome.events.contains(event))
+    }
+
     /// The intent's id, as far as the bytes tell.
     #[must_use]
     pub fn intent(&self) -> Option<Digest> {

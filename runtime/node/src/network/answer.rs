@@ -9,8 +9,8 @@ use lockstep_core::sync::{Message, Viewer};
 use lockstep_core::transport::FrameReceiver;
 use tokio::sync::mpsc;
 
-use super::session::{Ended, Session, next};
-use super::{Refused, guard};
+use super::session::{Ended, Session, count_sections, next};
+use super::{PAUSE, Refused, guard};
 use crate::shelf::Shelf;
 use crate::submit::SubmitError;
 
@@ -18,6 +18,8 @@ use crate::submit::SubmitError;
 const MOST_FETCHED: usize = 256;
 /// How long an intent of another node may wait at this one's door.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the events before one to be signed may take to come.
+const BEFORE: Duration = Duration::from_secs(3);
 /// How far ahead an event of the directory may be of this node's clock for its signature.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
@@ -37,6 +39,7 @@ impl Session {
                     self.acked.send_modify(|acked| *acked = next.max(*acked));
                     self.network.peer(&self.peer, |peer| peer.acked = next.max(peer.acked));
                 }
+                Message::Heads { envelope } => self.clone().heads(&envelope)?,
                 Message::WantDirectory { after } => {
                     let message = self.node.directory_message(&self.node.past().after(after));
                     self.send(message).await?;
@@ -53,7 +56,7 @@ impl Session {
                 Message::Forwarded { number, refused } | Message::Proposed { number, refused } => {
                     self.network.answered(number, refused);
                 }
-                Message::Vote { event } => self.vote(&event).await?,
+                Message::Vote { event } => self.clone().vote(&event)?,
                 Message::Voted { event, head } => {
                     let waiting = guard(&self.network.votes).remove(&(self.peer.clone(), head));
                     if let Some(waiting) = waiting {
@@ -80,6 +83,7 @@ impl Session {
         let shelf = Shelf::new(self.node.database(), directory, self.node.past());
         let shares = shelf.of_record(&self.node.log(), &record, from..=to, MOST_FETCHED, &viewer).await;
         let shares = shares.map_err(|error| Ended::Own(error.to_string()))?;
+        self.network.peer(&self.peer, |peer| count_sections(&mut peer.sections, &shares));
         self.send(Message::Fetched { record, shares }).await
     }
 
@@ -104,8 +108,18 @@ impl Session {
     }
 
     /// Signs an event of the directory that nodes sign by themselves.
-    async fn vote(&self, stored: &[u8]) -> Result<(), Ended> {
+    fn vote(self: Arc<Self>, stored: &[u8]) -> Result<(), Ended> {
         let event = DirectoryEvent::read(stored).map_err(|error| Ended::Protocol(error.to_string()))?;
+        tokio::spawn(async move { self.voted(event).await });
+        Ok(())
+    }
+
+    async fn voted(&self, event: DirectoryEvent) -> Result<(), Ended> {
+        // The event before may still be on its way.
+        let until = tokio::time::Instant::now() + BEFORE;
+        while self.node.directory().seq() + 1 < event.seq && tokio::time::Instant::now() < until {
+            tokio::time::sleep(PAUSE).await;
+        }
         let (head, directory) = (event.head(), self.node.directory());
         let good = directory.countersignable(&event, self.node.now(), CLOCK_TOLERANCE);
         let signed = match good {

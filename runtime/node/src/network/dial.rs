@@ -139,8 +139,15 @@ impl Network {
         let mut peers = guard(&self.peers);
         let known = peers.entry(peer.to_owned()).or_default();
         let connection = known.connection + 1;
-        *known =
-            Peer { out: Some(out), connection, since: Some(node.now()), refused: known.refused, ..Peer::default() };
+        *known = Peer {
+            out: Some(out),
+            connection,
+            since: Some(node.now()),
+            refused: known.refused,
+            sections: std::mem::take(&mut known.sections),
+            forks: std::mem::take(&mut known.forks),
+            ..Peer::default()
+        };
         connection
     }
 

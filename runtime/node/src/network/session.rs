@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use lockstep_core::crypto::PublicKey;
 use lockstep_core::directory::Directory;
-use lockstep_core::sync::{Feed, Hello, Message, Viewer};
+use lockstep_core::event::EventOpenings;
+use lockstep_core::sync::{Feed, Hello, Message, Share, Viewer};
 use lockstep_core::transport::{Connection, FrameReceiver, FrameSender, TransportError};
 use tokio::sync::{mpsc, watch};
 
@@ -116,6 +117,16 @@ pub(super) async fn next(receiver: &mut Box<dyn FrameReceiver>) -> Result<Option
     }
 }
 
+/// Adds up the bytes of each section in shares that go out.
+pub(super) fn count_sections(sections: &mut std::collections::BTreeMap<String, u64>, shares: &[Share]) {
+    for event in shares.iter().flat_map(|share| &share.events) {
+        let Ok(openings) = EventOpenings::read(&event.openings) else { continue };
+        for (section, bytes) in openings.sizes() {
+            *sections.entry(section.to_owned()).or_default() += bytes;
+        }
+    }
+}
+
 impl Session {
     async fn talk(self: Arc<Self>, mut receiver: Box<dyn FrameReceiver>) -> Result<(), Ended> {
         self.greet().await?;
@@ -158,7 +169,7 @@ impl Session {
         let mut commits = self.node.commits();
         let mut told = false;
         loop {
-            commits.mark_unchanged();
+            let at = *commits.borrow_and_update();
             self.feed_directory().await?;
             let directory = self.node.directory();
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
@@ -169,7 +180,10 @@ impl Session {
             if !page.shares.is_empty() || (!told && !page.more) {
                 told = !page.more;
                 let next = page.next;
-                self.network.peer(&self.peer, |peer| peer.sent = next);
+                self.network.peer(&self.peer, |peer| {
+                    peer.sent = next;
+                    count_sections(&mut peer.sections, &page.shares);
+                });
                 self.send(Message::Feed(Feed { log, next, more: page.more, shares: page.shares })).await?;
                 let mut acked = self.acked.subscribe();
                 let answered = tokio::time::timeout(ANSWER, acked.wait_for(|acked| *acked >= next)).await;
@@ -177,7 +191,12 @@ impl Session {
                     return Err(Ended::Protocol("it does not answer what it is sent".to_owned()));
                 }
             }
-            if !page.more && commits.changed().await.is_err() {
+            self.tell_heads(page.heads).await?;
+            if page.more {
+                continue;
+            }
+            self.network.peer(&self.peer, |peer| peer.served = at);
+            if commits.changed().await.is_err() {
                 return Ok(());
             }
         }

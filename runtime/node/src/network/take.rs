@@ -121,7 +121,7 @@ impl Session {
         Ok(held)
     }
 
-    async fn ask_for(&self, record: RecordId, from: u64, to: u64) -> Result<Vec<Share>, Ended> {
+    pub(super) async fn ask_for(&self, record: RecordId, from: u64, to: u64) -> Result<Vec<Share>, Ended> {
         let (answer, waiting) = oneshot::channel();
         guard(&self.network.fetches).insert(self.fetching(&record), answer);
         self.send(Message::Fetch { record, from, to }).await?;

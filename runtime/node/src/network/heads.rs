@@ -1,0 +1,106 @@
+//! Heads that go round among those who follow a record: what one was told, the others hear of.
+//!
+//! A head that is not here yet is waited for; then it is fetched from whoever has it. Another event at the same place is
+//! a fork: the sequencer told two stories, and its own signatures in both shares prove it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::json::json;
+use lockstep_core::sync::{HeadAt, Heads, Message, Share};
+
+use super::session::{Ended, Session};
+use crate::open::NodeError;
+use crate::shelf::Shelf;
+
+/// How long the sequencer's own feed may take before another node is asked.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long what was fetched may take to commit.
+const COMMIT: Duration = Duration::from_secs(60);
+/// Most heads of one message.
+const MOST_HEADS: usize = 10_000;
+
+impl Session {
+    /// Tells the peer how far this node has followed records of others.
+    pub(super) async fn tell_heads(&self, heads: Vec<HeadAt>) -> Result<(), Ended> {
+        if heads.is_empty() {
+            return Ok(());
+        }
+        let (network, node) = (self.node.directory().network(), self.node.name().clone());
+        let signed = Heads { network, node, time: self.node.now(), heads }.sign(self.node.signer());
+        let envelope = signed.map_err(|error| Ended::Own(error.to_string()))?;
+        self.send(Message::Heads { envelope }).await
+    }
+
+    /// Takes heads that the peer signed; looks into them after a while, so that the feed comes first.
+    pub(super) fn heads(self: Arc<Self>, envelope: &[u8]) -> Result<(), Ended> {
+        let directory = self.node.directory();
+        let key = directory.active_node(&self.peer).map(|node| node.key);
+        let key = key.ok_or_else(|| Ended::Protocol("it is no node any more".to_owned()))?;
+        let heads = Heads::verify(envelope, &key).map_err(Ended::Protocol)?;
+        if heads.network != directory.network() || heads.node.as_str() != self.peer || heads.heads.len() > MOST_HEADS {
+            return Err(Ended::Protocol("its heads are another node's or network's, or too many".to_owned()));
+        }
+        let time = self.node.now();
+        self.network.peer(&self.peer, |peer| peer.confirmed = Some(time));
+        tokio::spawn(async move {
+            tokio::time::sleep(GRACE).await;
+            for head in &heads.heads {
+                if let Err(error) = self.look_into(head).await {
+                    self.node.notice(&format!("{}: {error}", self.peer));
+                    return;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {
+        let here = {
+            let shelf = Shelf::new(self.node.database(), self.node.directory(), self.node.past());
+            shelf.at(head).await.map_err(|error: NodeError| Ended::Own(error.to_string()))?
+        };
+        match here {
+            (Some(event), _) if event == head.event => Ok(()),
+            (Some(event), _) => {
+                let other = self.ask_for(head.record.clone(), head.seq, head.seq).await?;
+                self.fork(head, &event.to_string(), other);
+                Ok(())
+            }
+            (None, last) => {
+                let shares = self.ask_for(head.record.clone(), last + 1, head.seq).await?;
+                if shares.is_empty() {
+                    return Ok(());
+                }
+                let taken = self.node.receive(shares, COMMIT).await;
+                taken.map(drop).map_err(|error| Ended::Own(error.to_string()))
+            }
+        }
+    }
+
+    /// Notes that the peer was told something else. Its share counts only where it stands in the sequencer's log.
+    fn fork(&self, head: &HeadAt, own: &str, other: Vec<Share>) {
+        let directory = self.node.directory();
+        let proven = other.iter().find(|share| share.is_in_its_log(&directory) && share.has_event(&head.event));
+        let message = match proven {
+            Some(share) => format!(
+                "{} has two events at seq {}: {own} here, {} at {}, both in logs that {} signed",
+                head.record, head.seq, head.event, self.peer, share.place.log
+            ),
+            None => format!(
+                "{} says that {} has event {} at seq {}, and does not prove it",
+                self.peer, head.record, head.event, head.seq
+            ),
+        };
+        let fork = json!({
+            "record_id": head.record.as_str(), "epoch": head.epoch, "seq": head.seq, "here": own,
+            "there": head.event.to_string(), "proven": proven.is_some(), "message": message.as_str(),
+            "note": proven.map(|share| share.place.note.as_str())
+        });
+        let place = format!("{}#{}.{}", head.record, head.epoch, head.seq);
+        let new = self.network.peer(&self.peer, |peer| peer.forks.insert(place, fork).is_none());
+        if new {
+            self.node.notice(&message);
+        }
+    }
+}
