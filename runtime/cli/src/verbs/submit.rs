@@ -34,8 +34,8 @@ pub(crate) struct IntentArgs {
     /// The method's arguments: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     pub(crate) args: Option<String>,
-    /// Changes instead of a method, where the spec allows them: a JSON array of {section, op, path, value}
-    #[arg(long, value_name = "@FILE", requires = "spec")]
+    /// Changes instead of a method, where the spec allows them: a JSON array of {section, op, path, value}, @FILE, or -
+    #[arg(long, value_name = "JSON", requires = "spec")]
     pub(crate) changes: Option<String>,
     /// The records' spec, with --changes
     #[arg(long)]
@@ -234,11 +234,6 @@ pub(crate) fn sign(
         .as_deref()
         .map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string())))
         .transpose()?;
-    // A record's origin orders its intents.
-    let sequencer = match targets.first() {
-        Some(target) => target.record.node(),
-        None => NodeName::parse(&home.config.node).map_err(|error| usage(error.to_string()))?,
-    };
     let draft = Draft {
         network: directory.network(),
         sequencer,
@@ -326,7 +321,11 @@ pub(crate) fn input(source: &str) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| file_error(path, &error))
 }
 
+/// JSON as it is, `@FILE`, or `-`.
 fn read_json(source: &str) -> Result<Json, CliError> {
+    if source.trim_start().starts_with(['[', '{']) {
+        return parse_json(source.as_bytes(), "the JSON");
+    }
     parse_json(&input(source)?, source)
 }
 
