@@ -98,6 +98,12 @@ pub(crate) enum Verb {
     Explain(verbs::explain::ExplainArgs),
     /// Run the node: answer HTTP and relay notifications until it is told to end
     Run(verbs::run::RunArgs),
+    /// Let a participant or an actor do something with a section of a record, from its next seq on
+    #[command(after_help = "Example:\n  lockstep grant task/acme:task-1 notes partner read")]
+    Grant(verbs::grant::GrantArgs),
+    /// Take it back, from the record's next seq on; what was seen stays seen
+    #[command(after_help = "Example:\n  lockstep ungrant task/acme:task-1 notes partner read")]
+    Ungrant(verbs::grant::GrantArgs),
     /// Create a network, invite, join, see the others
     #[command(subcommand)]
     Network(verbs::network::NetworkVerb),

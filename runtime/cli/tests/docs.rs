@@ -2,8 +2,10 @@
 
 mod documents;
 
-use documents::blocks::{Document, mask};
+use documents::blocks::{Document, blocks, mask};
 use documents::scratch;
+use lockstep_core::json::{Json, Limits};
+use lockstep_core::sync::Message;
 
 fn execute(name: &str) {
     let scratch = scratch(&name.replace(['/', '.'], "-"));
@@ -53,11 +55,36 @@ fn manual() {
     execute("docs/manual.md");
 }
 
+/// Two organisations and an observer, each a process of its own.
+#[test]
+fn with_your_counterparty() {
+    execute("docs/network.md");
+}
+
 #[test]
 fn the_specification_shows_real_bytes() {
-    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages"] {
+    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages", "sync"]
+    {
         execute(&format!("docs/spec/{name}.md"));
     }
+}
+
+/// A message between nodes that a document shows is one, and nothing is missing in it.
+#[test]
+fn messages_are_shown_as_they_travel() {
+    let text = std::fs::read(documents::repository().join("docs/spec/sync.md")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let shown = blocks(&text).into_iter().filter(|block| block.info == ["json", "message"]);
+    let read: Vec<&str> = shown
+        .map(|block| {
+            let written = Json::parse(block.body.as_bytes(), &Limits::default()).map(|json| json.canonical());
+            let written = written.unwrap_or_else(|error| panic!("line {}: {error}", block.line)).into_bytes();
+            let read = Message::decode(&written).unwrap_or_else(|error| panic!("line {}: {error}", block.line));
+            assert_eq!(read.encode(), written, "line {}", block.line);
+            read.kind()
+        })
+        .collect();
+    assert_eq!(read, ["hello", "feed", "ack", "fetch", "forwarded"]);
 }
 
 /// The code map names every module of core and node, and no other.

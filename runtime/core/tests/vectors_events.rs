@@ -19,6 +19,7 @@ use lockstep_core::json::{Json, Limits, Object};
 use lockstep_core::log::{Checkpoint, leaf_hash, verify_inclusion};
 use lockstep_core::names::{NodeName, RecordId};
 use lockstep_core::outcome::{Outcome, directory_leaf};
+use lockstep_core::received::{Place, Received};
 use lockstep_core::time::Timestamp;
 use vectors_story::{NODE_KEY, Story, bytes, key, story_call, time};
 
@@ -427,12 +428,18 @@ fn receipts(story: &Story) -> String {
         json!(bytes("package", 0).to_string()),
     );
     let network = story.directory.network();
-    let event = story.decided[0].events[0].id;
     let directory = directory_leaf(&network, story.directory.seq(), &story.directory.head());
-    let received = json!({
-        "format": 1, "algorithms": ALGORITHMS, "kind": "received", "network": network.to_string(), "log": "acme/1", "index": story.decided[0].index,
-        "event": event.to_string(), "time": time("20:02").to_string()
-    }).canonical().into_bytes();
+    let (decided, head) = (&story.decided[0], story.note_by(&key(NODE_KEY)));
+    let place = Place {
+        log: "acme/1".to_owned(),
+        position: decided.index,
+        path: story.path(decided.index),
+        note: head,
+        size: story.log.size(),
+        root: story.log.root(),
+    };
+    let openings = decided.submission.openings.canonical().into_bytes();
+    let received = Received::of(&decided.outcome, &openings, &decided.events, &place).stored();
     let leaf = |name: &str, bytes: &[u8]| json!({"name": name, "leaf": String::from_utf8(bytes.to_vec()).unwrap(), "hash": leaf_hash(bytes).to_string()});
     let members = [
         ("origin", json!(story.origin())),
@@ -441,7 +448,7 @@ fn receipts(story: &Story) -> String {
             "leaves",
             Json::from(vec![
                 leaf("a new head of the directory", &directory),
-                leaf("an event received from another node (used from the next issue on)", &received),
+                leaf("an outcome received from another node, with all its openings", &received),
             ]),
         ),
     ];
@@ -554,6 +561,8 @@ fn receipts_are_valid_where_the_vectors_say_so() {
         assert_eq!(leaf_hash(text(leaf, "leaf").as_bytes()).to_string(), text(leaf, "hash"));
         assert_eq!(parse(text(leaf, "leaf").as_bytes()).canonical(), text(leaf, "leaf"));
     }
+    let received = text(&file.get("leaves").unwrap().as_array().unwrap()[1], "leaf");
+    assert_eq!(Received::read(received.as_bytes()).unwrap().stored(), received.as_bytes());
 }
 
 #[test]

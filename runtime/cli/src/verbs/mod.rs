@@ -7,6 +7,7 @@ pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod feed;
+pub(crate) mod grant;
 pub(crate) mod init;
 pub(crate) mod intent;
 pub(crate) mod intents;
@@ -42,6 +43,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
+        Verb::Grant(args) => grant::grant(&context, args).await,
+        Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }

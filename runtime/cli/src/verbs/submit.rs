@@ -9,7 +9,7 @@ use lockstep_core::crypto::{Context as Domain, Digest, Salt, commit};
 use lockstep_core::directory::Directory;
 use lockstep_core::intent::{Call, Draft, Submission, Target};
 use lockstep_core::json::{Json, Limits, json};
-use lockstep_core::names::{ActorId, NodeName, RecordId};
+use lockstep_core::names::{ActorId, RecordId};
 use lockstep_core::time::Timestamp;
 use lockstep_node::SubmitError;
 
@@ -34,8 +34,8 @@ pub(crate) struct IntentArgs {
     /// The method's arguments: JSON, @FILE, or - for standard input
     #[arg(long, value_name = "JSON")]
     pub(crate) args: Option<String>,
-    /// Changes instead of a method, where the spec allows them: a JSON array of {section, op, path, value}
-    #[arg(long, value_name = "@FILE", requires = "spec")]
+    /// Changes instead of a method, where the spec allows them: a JSON array of {section, op, path, value}, @FILE, or -
+    #[arg(long, value_name = "JSON", requires = "spec")]
     pub(crate) changes: Option<String>,
     /// The records' spec, with --changes
     #[arg(long)]
@@ -103,6 +103,12 @@ pub(crate) async fn run(context: &Context, args: SubmitArgs) -> Result<Exit, Cli
     let exit = exit?;
     closed?;
     Ok(exit)
+}
+
+/// Signs one intent, submits it and waits.
+pub(crate) async fn one(context: &Context, intent: IntentArgs) -> Result<Exit, CliError> {
+    let args = SubmitArgs { intent, envelope: None, batch: None, no_wait: false, timeout: "10s".to_owned() };
+    run(context, args).await
 }
 
 async fn submit_one(
@@ -194,7 +200,7 @@ pub(crate) fn print_outcome(output: Output, outcome: &Json) {
     }
 }
 
-/// Signs an intent for this node.
+/// Signs an intent for the node that sequences its first record.
 pub(crate) fn sign(
     args: &IntentArgs,
     directory: &Directory,
@@ -220,16 +226,14 @@ pub(crate) fn sign(
         let record = RecordId::parse(&record).map_err(|error| usage(error.to_string()))?;
         targets.push(Target { record, expect: args.expect.filter(|_| index == 0) });
     }
+    // The node that sequences its records: this one hands it on where that is another.
+    let first = targets.first().map(|target| target.record.node());
+    let sequencer = first.ok_or_else(|| usage("an intent is about a record".to_owned()))?;
     let not_before = args
         .not_before
         .as_deref()
         .map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string())))
         .transpose()?;
-    // A record's origin orders its intents.
-    let sequencer = match targets.first() {
-        Some(target) => target.record.node(),
-        None => NodeName::parse(&home.config.node).map_err(|error| usage(error.to_string()))?,
-    };
     let draft = Draft {
         network: directory.network(),
         sequencer,
@@ -317,7 +321,11 @@ pub(crate) fn input(source: &str) -> Result<Vec<u8>, CliError> {
     std::fs::read(path).map_err(|error| file_error(path, &error))
 }
 
+/// JSON as it is, `@FILE`, or `-`.
 fn read_json(source: &str) -> Result<Json, CliError> {
+    if source.trim_start().starts_with(['[', '{']) {
+        return parse_json(source.as_bytes(), "the JSON");
+    }
     parse_json(&input(source)?, source)
 }
 
