@@ -45,8 +45,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of a request to another node: nothing, or code and message.
 type Refused = Option<(String, String)>;
-/// A node's answer to an event of the directory: the event with its signature, or nothing.
-type Voted = Option<Vec<u8>>;
 
 /// Those who wait for an answer.
 type Waiting<K, T> = Mutex<BTreeMap<K, oneshot::Sender<T>>>;
