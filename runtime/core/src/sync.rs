@@ -4,6 +4,7 @@
 //! All of it is pure: rows and messages come in as values, decisions come out. `node` moves the bytes.
 
 mod compare;
+mod growth;
 mod heads;
 mod message;
 mod share;
@@ -11,7 +12,8 @@ mod viewer;
 
 pub(crate) use compare::executable;
 pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Level, Objection, Wait, compare};
+pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
-pub use message::{Feed, Hello, Message, MessageError, VERSION};
+pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
 pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
 pub use viewer::{Part, Seen, Viewer};

@@ -9,11 +9,12 @@ use lockstep_core::directory::{Directory, DirectoryEvent, History};
 use lockstep_core::event::Header;
 use lockstep_core::intent::{Call, VerifiedIntent};
 use lockstep_core::json::{Json, Limits};
-use lockstep_core::log::{Appender, Tile};
+use lockstep_core::log::{Appender, Checkpoint, Tile};
 use lockstep_core::names::{NodeName, RecordId};
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
+use lockstep_core::sync::LogHead;
 use lockstep_core::tables::{Cell, LOG_HEAD, Row, Table, name};
 use lockstep_core::time::Timestamp;
 
@@ -131,13 +132,16 @@ pub(crate) async fn tiles(
     Ok(tiles)
 }
 
-/// The position after the last outcome of another log that is here.
-pub(crate) async fn next_wanted(database: &dyn Database, log: &str) -> Result<u64, NodeError> {
+/// What is here of another node's log: the position after the last outcome, and the last signed head.
+pub(crate) async fn heard(database: &dyn Database, log: &str) -> Result<(u64, Option<LogHead>), DatabaseError> {
     let own = own_tables_by_name();
-    let Some(table) = own.get(name::FEED) else { return Ok(0) };
+    let Some(table) = own.get(name::FEED) else { return Ok((0, None)) };
     let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
-    let positions = rows.iter().filter_map(|row| cell(table, row, "position")?.as_count());
-    Ok(positions.max().map_or(0, |last| last + 1))
+    let position = |row: &Row| cell(table, row, "position").and_then(Cell::as_count);
+    let next = rows.iter().filter_map(position).max().map_or(0, |last| last + 1);
+    let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
+    let heads = notes.filter_map(|note| Checkpoint::parse(note).ok()).map(|(head, _)| (head.size, head.root));
+    Ok((next, heads.max_by_key(|(size, _)| *size)))
 }
 
 /// The root of the checkpoint of exactly this size.

@@ -17,7 +17,7 @@ use lockstep_core::log::Checkpoint;
 use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
-use lockstep_core::sync::{Directories, Message};
+use lockstep_core::sync::{Directories, LogHead, Message, Wanted};
 use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -153,6 +153,8 @@ pub(crate) struct Shared {
     directory: RwLock<Arc<Directory>>,
     /// The directory as it was.
     pub(crate) past: Past,
+    /// The last signed head of each other log that was heard of.
+    pub(crate) heads: Mutex<BTreeMap<String, LogHead>>,
     /// The other nodes, where this one talks to them.
     pub(crate) network: std::sync::OnceLock<Arc<Network>>,
     stopped: Mutex<Option<String>>,
@@ -329,6 +331,7 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             past: Past(RwLock::new(loaded.history)),
+            heads: Mutex::default(),
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
@@ -428,9 +431,23 @@ impl Node {
         self.shared.log.clone()
     }
 
-    /// The first position of another node's log that is not here.
-    pub(crate) async fn next_wanted(&self, log: &str) -> Result<u64, NodeError> {
-        load::next_wanted(self.database(), log).await
+    /// From where on this node wants another's log.
+    pub(crate) async fn wanted(&self, log: &str) -> Result<Wanted, NodeError> {
+        let (next, stored) = load::heard(self.database(), log).await?;
+        let mut heads = self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(stored)) = (heads.get(log), stored) {
+            heads.insert(log.to_owned(), stored);
+        }
+        Ok(Wanted { next, size: heads.get(log).map_or(0, |(size, _)| *size) })
+    }
+
+    /// The last signed head of another log that was heard of.
+    pub(crate) fn last_head(&self, log: &str) -> Option<LogHead> {
+        self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+    }
+
+    pub(crate) fn note_head(&self, log: &str, head: LogHead) {
+        self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(log.to_owned(), head);
     }
 
     /// Events of the directory with the packages that they propose, as they travel.

@@ -6,7 +6,7 @@ use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Database, DatabaseError};
 use lockstep_core::event::Header;
 use lockstep_core::json::{Json, Limits, json};
-use lockstep_core::log::{LogError, inclusion_path};
+use lockstep_core::log::{LogError, Tile, consistency_path, inclusion_path};
 use lockstep_core::outcome::Outcome;
 use lockstep_core::project::own_tables_by_name;
 use lockstep_core::received::read_path;
@@ -146,11 +146,34 @@ pub(crate) async fn path(
     index: u64,
     size: u64,
 ) -> Result<Vec<Digest>, DatabaseError> {
+    proof(database, table, log, &|read| inclusion_path(index, size, read)).await
+}
+
+/// The proof that the log of `old` leaves is the beginning of the one of `new`.
+pub(crate) async fn growth(
+    database: &dyn Database,
+    table: &Table,
+    log: &str,
+    old: u64,
+    new: u64,
+) -> Result<Vec<Digest>, DatabaseError> {
+    proof(database, table, log, &|read| consistency_path(old, new, read)).await
+}
+
+/// A proof from tiles, which are read as it turns out to need them.
+type MakeProof<'a> = dyn Fn(&mut dyn FnMut(u32, u64) -> Option<Tile>) -> Result<Vec<Digest>, LogError> + Sync + 'a;
+
+async fn proof(
+    database: &dyn Database,
+    table: &Table,
+    log: &str,
+    make: &MakeProof<'_>,
+) -> Result<Vec<Digest>, DatabaseError> {
     let mut positions = BTreeSet::new();
     loop {
         let known = tiles(database, table, log, &positions).await?;
         let mut missing = BTreeSet::new();
-        let found = inclusion_path(index, size, &mut |level, at| {
+        let found = make(&mut |level, at| {
             if !positions.contains(&at) {
                 missing.insert(at);
             }

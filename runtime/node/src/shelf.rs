@@ -18,12 +18,14 @@ use lockstep_core::project::own_tables_by_name;
 use lockstep_core::received::{Place, read_path};
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::seal::replay;
-use lockstep_core::sync::{Directories, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
+use lockstep_core::sync::{
+    Directories, Growth, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share,
+};
 use lockstep_core::tables::{Cell, Role, Row, Table, name};
 
 use crate::load::{cell, records_named};
 use crate::open::NodeError;
-use crate::reply::path;
+use crate::reply::{growth, path};
 
 /// A page of the outcomes of this node's log, cut to a viewer's part.
 pub(crate) struct Page {
@@ -68,7 +70,14 @@ impl<'a> Shelf<'a> {
     }
 
     /// Outcomes of this node's own log from a position on.
-    pub(crate) async fn page(&self, log: &str, from: u64, limit: usize, viewer: &Viewer) -> Result<Page, NodeError> {
+    pub(crate) async fn page(
+        &self,
+        log: &str,
+        from: u64,
+        limit: usize,
+        viewer: &Viewer,
+        known: &mut u64,
+    ) -> Result<Page, NodeError> {
         let intents = self.table(name::INTENT)?;
         let after = i64::try_from(from).unwrap_or(i64::MAX) - 1;
         let rows = self.database.follow(intents, "log_position", Some(after), limit).await?;
@@ -84,10 +93,23 @@ impl<'a> Shelf<'a> {
                 heads.extend(found.into_iter().map(|head| (head.record.clone(), head)));
             } else {
                 let place = self.own_place(log, row).await?;
-                shares.extend(self.share(row, place, viewer).await?);
+                if let Some(mut share) = self.share(row, place, viewer).await? {
+                    share.growth = self.growth(log, known, share.place.size).await?;
+                    shares.push(share);
+                }
             }
         }
         Ok(Page { next, shares, heads: heads.into_values().collect(), more })
+    }
+
+    /// The proof that this node's log has only grown since the viewer's last head of it, which it moves on.
+    async fn growth(&self, log: &str, known: &mut u64, size: u64) -> Result<Option<Growth>, NodeError> {
+        let from = std::mem::replace(known, size.max(*known));
+        if from == 0 || size <= from {
+            return Ok(None);
+        }
+        let path = growth(self.database, self.table(name::LOG)?, log, from, size).await?;
+        Ok(Some(Growth { from, path }))
     }
 
     /// The events of an outcome that another node sequenced, of records that the viewer follows.

@@ -6,6 +6,7 @@
 
 mod dice;
 mod job;
+mod network;
 mod record;
 mod replay;
 mod tamper;
@@ -41,6 +42,12 @@ const PROOFS: &[Proof] = &[
         about: "evidence alone makes the same tables; the same signed intents make the same events on every database, in batches or alone",
         small: 0.02,
         run: replay::run,
+    },
+    Proof {
+        name: "network",
+        about: "five processes, killed and cut apart at random, end with the same rows; nothing acknowledged is lost or doubled",
+        small: 0.05,
+        run: network::run,
     },
 ];
 

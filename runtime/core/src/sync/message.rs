@@ -13,6 +13,7 @@ use crate::log::Checkpoint;
 use crate::names::{NodeName, RecordId};
 use crate::received::Place;
 
+use super::growth::Growth;
 use super::share::{Share, SharedEvent};
 
 /// The version of these messages.
@@ -27,8 +28,17 @@ pub struct Hello {
     pub node: NodeName,
     /// How far its directory goes.
     pub directory: u64,
-    /// For each log of another node, the first position that it wants.
-    pub wants: BTreeMap<String, u64>,
+    /// For each log of another node, from where on it wants it.
+    pub wants: BTreeMap<String, Wanted>,
+}
+
+/// From where on a node wants another's log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The first position that it has not.
+    pub next: u64,
+    /// Size of the last signed head that it has: proofs of growth begin there; 0 for none.
+    pub size: u64,
 }
 
 /// Outcomes of one log, in order.
@@ -192,8 +202,11 @@ impl Message {
     pub fn encode(&self) -> Vec<u8> {
         let mut message = match self {
             Message::Hello(hello) => {
-                let wants: Object =
-                    hello.wants.iter().map(|(log, position)| (log.clone(), Json::from(*position))).collect();
+                let wants: Object = hello
+                    .wants
+                    .iter()
+                    .map(|(log, wanted)| (log.clone(), json!({"next": wanted.next, "size": wanted.size})))
+                    .collect();
                 json!({"version": VERSION, "network": hello.network.to_string(), "node": hello.node.as_str(), "directory": hello.directory, "wants": wants})
             }
             Message::Invited { invitation, secret } => {
@@ -308,10 +321,10 @@ fn read_hello(fields: &mut Fields<'_>) -> Result<Hello, MessageError> {
         return Err(MessageError::Unknown(format!("hello of version {version}")));
     }
     let mut wants = BTreeMap::new();
-    for (log, position) in fields.object("wants")?.iter() {
-        let position =
-            position.as_u64().ok_or_else(|| ShapeError::new("message/wants", "a position", position.kind()))?;
-        wants.insert(log.to_owned(), position);
+    for (log, wanted) in fields.object("wants")?.iter() {
+        let mut inner = Fields::of(wanted, "message/wants")?;
+        wants.insert(log.to_owned(), Wanted { next: inner.count("next")?, size: inner.count("size")? });
+        inner.finish()?;
     }
     Ok(Hello {
         network: fields.parsed("network", Digest::parse)?,
@@ -378,8 +391,12 @@ fn share_to_json(share: &Share, note: usize) -> Json {
         .iter()
         .map(|event| json!({"header": embedded(&event.header), "openings": embedded(&event.openings)}))
         .collect();
+    let growth = share.growth.as_ref().map(|growth| {
+        let path: Json = growth.path.iter().map(|hash| Json::from(hash.to_string())).collect();
+        json!({"from": growth.from, "path": path})
+    });
     json!({
-        "log": share.place.log.as_str(), "position": share.place.position, "path": path, "note": note,
+        "growth": growth, "log": share.place.log.as_str(), "position": share.place.position, "path": path, "note": note,
         "envelope": embedded(&share.envelope), "openings": embedded(&share.openings),
         "outcome": embedded(&share.outcome), "events": events
     })
@@ -399,13 +416,24 @@ fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
     Ok(shares)
 }
 
+fn read_path(hashes: &[Json]) -> Result<Vec<Digest>, ShapeError> {
+    let read = |hash: &Json| hash.as_str().and_then(|text| Digest::parse(text).ok());
+    let path: Option<Vec<Digest>> = hashes.iter().map(read).collect();
+    path.ok_or_else(|| ShapeError::new("message/shares/path", "hashes", "something else"))
+}
+
 fn read_share(json: &Json, notes: &[(String, Checkpoint)]) -> Result<Share, ShapeError> {
     let mut fields = Fields::of(json, "message/shares")?;
-    let mut path = Vec::new();
-    for hash in fields.array("path")? {
-        let hash = hash.as_str().and_then(|text| Digest::parse(text).ok());
-        path.push(hash.ok_or_else(|| ShapeError::new("message/shares/path", "hashes", "something else"))?);
-    }
+    let path = read_path(fields.array("path")?)?;
+    let growth = match fields.is_null("growth")? {
+        true => fields.need("growth").map(|_| None)?,
+        false => {
+            let mut inner = fields.nested("growth")?;
+            let growth = Growth { from: inner.count("from")?, path: read_path(inner.array("path")?)? };
+            inner.finish()?;
+            Some(growth)
+        }
+    };
     let at = usize::try_from(fields.count("note")?).ok().and_then(|at| notes.get(at));
     let (note, head) =
         at.ok_or_else(|| ShapeError::new("message/shares/note", "one of the notes", "another number"))?;
@@ -428,6 +456,7 @@ fn read_share(json: &Json, notes: &[(String, Checkpoint)]) -> Result<Share, Shap
         openings: bytes(&mut fields, "openings")?,
         outcome: bytes(&mut fields, "outcome")?,
         events,
+        growth,
     };
     fields.finish()?;
     Ok(share)

@@ -13,6 +13,7 @@ use crate::package::{Manifest, RecordUse};
 use crate::project::origin;
 use crate::received::Place;
 
+use super::growth::Growth;
 use super::viewer::{Seen, Viewer};
 
 /// An event as it travels.
@@ -37,6 +38,8 @@ pub struct Share {
     pub outcome: Vec<u8>,
     /// The events of the records that the receiver may follow.
     pub events: Vec<SharedEvent>,
+    /// The proof that the log of its place has only grown since the receiver last heard of it, where it has grown.
+    pub growth: Option<Growth>,
 }
 
 /// An event as a node holds it, before it is cut down to a receiver's part.
@@ -110,6 +113,7 @@ pub fn share(source: &Source<'_>, viewer: &Viewer) -> Option<Share> {
         openings: cut_openings(source.intent.openings(), all, &opened),
         outcome: if all { source.outcome.stored() } else { source.outcome.sealed().stored() },
         events: events.map(|event| cut_event(event, viewer, whole)).collect(),
+        growth: None,
     })
 }
 

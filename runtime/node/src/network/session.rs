@@ -9,7 +9,7 @@ use std::time::Duration;
 use lockstep_core::crypto::PublicKey;
 use lockstep_core::directory::Directory;
 use lockstep_core::event::EventOpenings;
-use lockstep_core::sync::{Feed, Hello, Message, Share, Viewer};
+use lockstep_core::sync::{Feed, Hello, Message, Share, Viewer, Wanted};
 use lockstep_core::transport::{Connection, FrameReceiver, FrameSender, TransportError};
 use tokio::sync::{mpsc, watch};
 
@@ -143,7 +143,7 @@ impl Session {
             return Err(Ended::Protocol(format!("it says that it is node {} of {}", hello.node, hello.network)));
         }
         self.directory.send_replace(hello.directory);
-        let wanted = hello.wants.get(&self.node.log()).copied().unwrap_or(0);
+        let wanted = hello.wants.get(&self.node.log()).copied().unwrap_or_default();
         let (taker, arriving) = mpsc::channel(OUTBOX);
         tokio::select! {
             ended = self.clone().feed(wanted) => ended,
@@ -161,15 +161,16 @@ impl Session {
         let log = directory.nodes().get(&self.peer).map(|node| format!("{}/{}", self.peer, node.incarnation));
         let mut wants = std::collections::BTreeMap::new();
         if let Some(log) = log {
-            let next = self.node.next_wanted(&log).await.map_err(|error| Ended::Own(error.to_string()))?;
-            wants.insert(log, next);
+            let wanted = self.node.wanted(&log).await.map_err(|error| Ended::Own(error.to_string()))?;
+            wants.insert(log, wanted);
         }
         let (network, node) = (directory.network(), self.node.name().clone());
         self.send(Message::Hello(Hello { network, node, directory: directory.seq(), wants })).await
     }
 
     /// Feeds this node's log to the peer, the directory always before what was judged under it.
-    async fn feed(self: Arc<Self>, mut from: u64) -> Result<(), Ended> {
+    async fn feed(self: Arc<Self>, wanted: Wanted) -> Result<(), Ended> {
+        let (mut from, mut size) = (wanted.next, wanted.size);
         let mut commits = self.node.commits();
         let mut told = false;
         loop {
@@ -182,7 +183,10 @@ impl Session {
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
             let shelf = Shelf::new(self.node.database(), directory, self.node.past());
             let log = self.node.log();
-            let page = shelf.page(&log, from, PAGE, &viewer).await.map_err(|error| Ended::Own(error.to_string()))?;
+            let page = shelf
+                .page(&log, from, PAGE, &viewer, &mut size)
+                .await
+                .map_err(|error| Ended::Own(error.to_string()))?;
             from = page.next;
             if !page.shares.is_empty() || (!told && !page.more) {
                 told = !page.more;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::directory::DirectoryEvent;
+use lockstep_core::json::json;
 use lockstep_core::names::RecordId;
 use lockstep_core::package::Package;
-use lockstep_core::sync::{Feed, Message, Share, Wait};
+use lockstep_core::sync::{Feed, Grown, Message, Share, Wait, grown};
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard;
@@ -66,6 +67,7 @@ impl Session {
     /// Takes a feed; what cannot be applied yet is handed back and tried again with the next one.
     async fn feed_in(&self, feed: Feed, mut held: Vec<Share>) -> Result<Vec<Share>, Ended> {
         let (log, next, more) = (feed.log, feed.next, feed.more);
+        self.check_growth(&feed.shares)?;
         held.extend(feed.shares);
         for _ in 0..TRIES {
             let before = held.len();
@@ -78,6 +80,33 @@ impl Session {
         self.network.peer(&self.peer, |peer| (peer.held, peer.complete) = (count, !more));
         self.send(Message::Ack { log, next }).await?;
         Ok(held)
+    }
+
+    /// Whether the log that is fed has only grown; a head that another one contradicts is noted with both.
+    fn check_growth(&self, shares: &[Share]) -> Result<(), Ended> {
+        let directory = self.node.directory();
+        for share in shares {
+            let last = self.node.last_head(&share.place.log);
+            match grown(&share.place, share.growth.as_ref(), last) {
+                Grown::Known => {}
+                // What is not signed says nothing about a log; the comparison refuses it.
+                _ if !share.is_in_its_log(&directory) => {}
+                Grown::Further(head) => self.node.note_head(&share.place.log, head),
+                Grown::Forked(objection) => {
+                    let note = share.place.note.as_str();
+                    let fork = json!({"log": share.place.log.as_str(), "proven": true, "message": objection.message.as_str(), "note": note});
+                    self.node.notice(&objection.message);
+                    self.network.peer(&self.peer, |peer| peer.forks.insert(share.place.log.clone(), fork));
+                    return Err(Ended::Protocol(objection.message));
+                }
+                Grown::Unproven => {
+                    let what =
+                        format!("{} does not prove that it only grew since it was last heard of", share.place.log);
+                    return Err(Ended::Protocol(what));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Applies what can be applied; what waits comes back, after what it waits for was fetched where that goes.
