@@ -3,13 +3,17 @@
 //!
 //! All of it is pure: rows and messages come in as values, decisions come out. `node` moves the bytes.
 
+mod again;
 mod compare;
+mod continued;
 mod message;
 mod share;
+mod twice;
 mod viewer;
 
-pub(crate) use compare::executable;
-pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Level, Objection, Wait, compare};
+pub(crate) use again::{executable, whole};
+pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard, Level, Objection, Wait, compare};
 pub use message::{Feed, Hello, Message, MessageError, VERSION};
 pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use twice::{Again, Had, again};
 pub use viewer::{Part, Seen, Viewer};
