@@ -84,7 +84,7 @@ pub struct Network {
     peers: Mutex<BTreeMap<String, Peer>>,
     numbers: AtomicU64,
     answers: Waiting<u64, Refused>,
-    votes: Waiting<(String, Digest), Voted>,
+    votes: Waiting<(String, Digest), Option<Vec<u8>>>,
     fetches: Waiting<String, Vec<Share>>,
     /// Places for those whom the directory does not know.
     guests: Semaphore,

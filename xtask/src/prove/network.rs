@@ -115,7 +115,8 @@ impl Faults<'_> {
         let count = if self.dice.percent(25) { 2 } else { 1 };
         let mut down: Vec<&Organisation> = Vec::new();
         for _ in 0..count {
-            let found = self.dice.pick(&self.world.organisations).filter(|one| !down.iter().any(|two| two.name == one.name));
+            let found =
+                self.dice.pick(&self.world.organisations).filter(|one| !down.iter().any(|two| two.name == one.name));
             if let Some(organisation) = found {
                 self.totals.failures.extend(organisation.died());
                 if organisation.kill() {

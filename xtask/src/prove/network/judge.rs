@@ -125,7 +125,10 @@ fn kept(holdings: &Holdings, acknowledged: &Acknowledged, found: &mut Found<'_>)
     let Acknowledged { intent, status, events, wish } = acknowledged;
     let there = holdings.intents.get(intent);
     found.must("acknowledged_kept", there.is_some_and(|there| there == &[status.clone()]), || {
-        format!("{} on {}, acknowledged as {status} at {}, is {there:?} at {}", wish.method, wish.record, wish.at, holdings.name)
+        format!(
+            "{} on {}, acknowledged as {status} at {}, is {there:?} at {}",
+            wish.method, wish.record, wish.at, holdings.name
+        )
     });
     let of_intent = holdings.events.iter().filter(|(_, rows)| rows.iter().any(|[from, ..]| from == intent));
     let of_intent: Vec<&String> = of_intent.flat_map(|(event, rows)| rows.iter().map(move |_| event)).collect();
@@ -146,7 +149,8 @@ fn offered_once(sequencer: &Holdings, books: &[Book], found: &mut Found<'_>) {
     for one in acknowledged.filter(|one| one.status == "applied" && origin(&one.wish.record) == sequencer.name) {
         let (Some(price), "offer" | "counter_offer") = (&one.wish.price, one.wish.method) else { continue };
         let negotiation = sequencer.records.get(&one.wish.record).and_then(|cells| cells.get(2)?.as_deref());
-        let json = Json::parse(negotiation.unwrap_or("null").as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() });
+        let json =
+            Json::parse(negotiation.unwrap_or("null").as_bytes(), &Limits { bytes: 64 << 20, ..Limits::default() });
         let json = json.unwrap_or_default();
         let offers = json.get("offers").and_then(Json::as_array).unwrap_or_default().iter();
         let times = offers.filter(|offer| offer.get("price").and_then(Json::as_str) == Some(price)).count();
@@ -196,6 +200,12 @@ fn same_events(sequencer: &Holdings, replica: &Holdings, found: &mut Found<'_>) 
     let (there, here) = (own(sequencer), own(replica));
     let missing = there.keys().filter(|event| !here.contains_key(*event)).count();
     found.must("same_events", there == here, || {
-        format!("{} has {} of {}'s {} events, {missing} are missing", replica.name, here.len(), sequencer.name, there.len())
+        format!(
+            "{} has {} of {}'s {} events, {missing} are missing",
+            replica.name,
+            here.len(),
+            sequencer.name,
+            there.len()
+        )
     });
 }

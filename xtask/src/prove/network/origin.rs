@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_line_of_the_kernel_names_the_socket_between_two_ports() {
-        let line = "   1: 0100007F:A3F2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 48213 1 0";
+        let line =
+            "   1: 0100007F:A3F2 0100007F:1F90 01 00000000:00000000 00:00000000 00000000  1000        0 48213 1 0";
         assert_eq!(inode(line, 0xa3f2, 0x1f90).as_deref(), Some("48213"));
         assert_eq!(inode(line, 0x1f90, 0xa3f2), None);
     }

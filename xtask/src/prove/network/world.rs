@@ -76,9 +76,8 @@ impl World {
         let address = format!("127.0.0.1:{announced}");
         match self.organisations.first() {
             None => {
-                let made = new.does(&[
-                    "network", "create", "house-sales", "--participant", new.name, "--address", &address,
-                ])?;
+                let made =
+                    new.does(&["network", "create", "house-sales", "--participant", new.name, "--address", &address])?;
                 self.network = made.get("network_id").and_then(Json::as_str).unwrap_or_default().to_owned();
             }
             Some(host) => {
@@ -145,7 +144,8 @@ impl World {
         for (at, person) in [("seller", "alice"), ("agency", "ann")] {
             let record = format!("{at}:sale-0");
             let arguments = listing("350000.00").canonical();
-            let made = self.named(at)?.does(&["submit", "house_sale.list", &record, "--as", person, "--args", &arguments])?;
+            let made =
+                self.named(at)?.does(&["submit", "house_sale.list", &record, "--as", person, "--args", &arguments])?;
             if made.get("status").and_then(Json::as_str) != Some("applied") {
                 return Err(format!("{record} was not listed: {}", made.canonical()));
             }
