@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use lockstep_core::clock::Clock;
 use lockstep_core::codes::Code;
+use lockstep_core::crypto::Digest;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::json::Json;
 use lockstep_core::time::Timestamp;
@@ -20,6 +21,9 @@ use crate::stored::Stored;
 
 /// How long a command waits for the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a change of the directory may be on its way from the node that orders it.
+const ON_ITS_WAY: Duration = Duration::from_secs(3);
 
 /// Who takes what a verb writes.
 pub(crate) enum Way {
@@ -87,6 +91,23 @@ impl Way {
         match self {
             Way::Started(started) => Ok(started.node.directory()),
             Way::Running { home, .. } => Ok(Arc::new(Stored::open(home).await?.directory().await?)),
+        }
+    }
+
+    /// Whether the directory has another head than this one. What the node that orders it refuses may have come after
+    /// something that is still on its way here.
+    pub(crate) async fn has_moved_on(&self, seen: &Digest) -> Result<bool, CliError> {
+        let until = tokio::time::Instant::now() + ON_ITS_WAY;
+        loop {
+            let directory = self.directory().await?;
+            let elsewhere = match self {
+                Way::Started(_) => false,
+                Way::Running { home, .. } => directory.sequencer() != home.config.node,
+            };
+            if directory.head() != *seen || !elsewhere || tokio::time::Instant::now() > until {
+                return Ok(directory.head() != *seen);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

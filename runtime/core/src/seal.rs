@@ -148,6 +148,20 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
     }
 }
 
+/// Why an event cannot be made of what is stored or was sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Its header does not continue its record.
+    #[error("{0}")]
+    Chain(String),
+    /// It changes a section whose content before it is not known here.
+    #[error("the content of section {0} before this event is not known here")]
+    Unknown(String),
+    /// Its openings do not lead to the contents that its header commits to.
+    #[error("{0}")]
+    Content(String),
+}
+
 /// Makes a stored event into what [`seal`] made of it, by applying its changes to the state before. Where the openings
 /// are not all of them, the other sections that it wrote are hidden from then on.
 ///
@@ -155,21 +169,21 @@ fn seal_one(effect: Effect, sealing: &Sealing<'_>, salt: &mut dyn FnMut() -> Sal
 /// the openings' own commitments ([`EventOpenings::check`]).
 ///
 /// # Errors
-/// What does not fit, for people.
+/// [`Unfit`].
 pub fn replay(
     header: Header,
     openings: EventOpenings,
     before: Option<Arc<RecordState>>,
     directory: &Directory,
-) -> Result<SealedEvent, String> {
+) -> Result<SealedEvent, Unfit> {
     let (seq, prev) = before.as_ref().map_or((1, None), |state| (state.seq + 1, Some(state.head)));
     if header.seq != seq || header.prev != prev {
-        return Err(format!("event {} of {} does not continue the record's chain", header.seq, header.record));
+        let what = format!("event {} of {} does not continue the record's chain", header.seq, header.record);
+        return Err(Unfit::Chain(what));
     }
-    let entry =
-        directory.specs().get(&header.spec).ok_or_else(|| format!("spec {} is not known", header.spec))?.clone();
-    let package =
-        directory.package(&header.package).ok_or_else(|| format!("package {} is not known", header.package))?;
+    let unknown = |what: &str, digest: Digest| Unfit::Chain(format!("{what} {digest} is not known"));
+    let entry = directory.specs().get(&header.spec).ok_or_else(|| unknown("spec", header.spec))?.clone();
+    let package = directory.package(&header.package).ok_or_else(|| unknown("package", header.package))?;
     let mut after = Sections::of(before.as_deref(), &header, &openings);
     after.replay()?;
     let Sections { sections, applied, contents, .. } = after;
@@ -214,19 +228,19 @@ impl<'a> Sections<'a> {
         Sections { header, openings, sections, applied: BTreeMap::new(), contents: BTreeMap::new() }
     }
 
-    fn replay(&mut self) -> Result<(), String> {
+    fn replay(&mut self) -> Result<(), Unfit> {
         if let Some(dropped) = self.sections.keys().find(|name| !self.header.sections.contains_key(*name)) {
-            return Err(format!("section {dropped} is not in the header any more"));
+            return Err(Unfit::Chain(format!("section {dropped} is not in the header any more")));
         }
         for (name, sealed) in &self.header.sections {
             let was = self.sections.get(name).map(|state| (state.seq, state.commitment));
             match sealed.written {
                 None if was != Some((sealed.seq, sealed.content)) => {
-                    return Err(format!("section {name} in the header is not the one before"));
+                    return Err(Unfit::Chain(format!("section {name} in the header is not the one before")));
                 }
                 None => self.given(name, sealed),
                 Some(_) if sealed.seq != self.header.seq => {
-                    return Err(format!("section {name} in the header is of another event"));
+                    return Err(Unfit::Chain(format!("section {name} in the header is of another event")));
                 }
                 Some(_) => self.written(name, sealed)?,
             }
@@ -242,7 +256,7 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn written(&mut self, name: &str, sealed: &SealedSection) -> Result<(), String> {
+    fn written(&mut self, name: &str, sealed: &SealedSection) -> Result<(), Unfit> {
         let Some(body) = self.openings.sections.get(name) else {
             self.hide(name, sealed);
             return Ok(());
@@ -254,11 +268,13 @@ impl<'a> Sections<'a> {
         };
         let mut values = Vec::new();
         for operation in &body.changes {
-            values.push(Applied::apply(operation, &mut content).map_err(|error| format!("section {name}: {error}"))?);
+            let applied = Applied::apply(operation, &mut content);
+            values.push(applied.map_err(|error| Unfit::Content(format!("section {name}: {error}")))?);
         }
         let canonical: Arc<str> = content.canonical().into();
         if commit_content(self.header, name, &body.content_salt, &canonical) != sealed.content {
-            return Err(format!("the content of section {name} after this event is not that of the header"));
+            let what = format!("the content of section {name} after this event is not that of the header");
+            return Err(Unfit::Content(what));
         }
         self.applied.insert(name.to_owned(), values);
         self.set(name, sealed, content, canonical);
@@ -266,9 +282,9 @@ impl<'a> Sections<'a> {
     }
 
     /// What a change found is not known where the content before it was hidden.
-    fn came_back(&mut self, name: &str, sealed: &SealedSection, body: &SectionBody) -> Result<(), String> {
+    fn came_back(&mut self, name: &str, sealed: &SealedSection, body: &SectionBody) -> Result<(), Unfit> {
         if self.openings.given.get(name).is_none_or(|given| given.salt != body.content_salt) {
-            return Err(format!("the content of section {name} before this event is not known here"));
+            return Err(Unfit::Unknown(name.to_owned()));
         }
         let unknown = Applied { before: Json::Null, moved: None };
         self.applied.insert(name.to_owned(), vec![unknown; body.changes.len()]);

@@ -3,17 +3,21 @@
 //!
 //! All of it is pure: rows and messages come in as values, decisions come out. `node` moves the bytes.
 
+mod again;
 mod compare;
+mod continued;
 mod growth;
 mod heads;
 mod message;
 mod share;
+mod twice;
 mod viewer;
 
-pub(crate) use compare::executable;
-pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Level, Objection, Wait, compare};
+pub(crate) use again::{executable, whole};
+pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard, Level, Objection, Wait, compare};
 pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
 pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use twice::{Again, Had, again};
 pub use viewer::{Part, Seen, Viewer};

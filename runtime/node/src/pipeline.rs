@@ -42,8 +42,8 @@ pub(crate) struct Built {
     pub(crate) directory: Arc<Directory>,
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) states: States,
-    /// Time of the last outcome received of each log, since this was built.
-    pub(crate) heard: BTreeMap<String, lockstep_core::time::Timestamp>,
+    /// The outcome received of each log with the highest position, since this was built.
+    pub(crate) heard: BTreeMap<String, lockstep_core::sync::Heard>,
     /// (actor, nonce) of intents that the committer has and has not answered for.
     in_flight: BTreeMap<(String, Digest), Digest>,
 }

@@ -3,19 +3,22 @@
 //! It ends in the same commit as what this node sequences. A share that cannot be applied now leaves no row; what
 //! became of each stands beside the job.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use lockstep_core::crypto::Digest;
 use lockstep_core::directory::Directory;
 use lockstep_core::event::Header;
+use lockstep_core::log::leaf_hash;
 use lockstep_core::names::RecordId;
 use lockstep_core::outcome::Outcome;
 use lockstep_core::project::Projection;
 use lockstep_core::record::States;
-use lockstep_core::sync::{Arrived, Comparing, Comparison, Level, Objection, Share, Viewer, Wait, compare};
+use lockstep_core::sync::{
+    Again, Arrived, Comparing, Comparison, Had, Heard, Level, Objection, Share, Viewer, Wait, again, compare,
+};
 use lockstep_core::tables::{Cell, name};
-use lockstep_core::time::Timestamp;
 
 use crate::again::read_again;
 use crate::commit::Prepared;
@@ -51,7 +54,7 @@ struct Compared {
     taken: Vec<Taken>,
     arrived: Vec<Arrived>,
     states: States,
-    heard: Vec<(String, Timestamp)>,
+    heard: Vec<(String, Heard)>,
 }
 
 impl Node {
@@ -125,18 +128,23 @@ impl Pipeline {
         Ok(())
     }
 
-    /// The intents of the shares that are decided here.
-    async fn known(&self, shares: &[Share]) -> Result<BTreeSet<String>, NodeError> {
+    /// The intents of the shares that are decided here, and how.
+    async fn known(&self, shares: &[Share]) -> Result<BTreeMap<String, Had>, NodeError> {
         let table = self.own(name::INTENT)?;
         let ids: Vec<Cell> =
             shares.iter().filter_map(Share::intent).map(|intent| Cell::Text(intent.to_string())).collect();
         let database = self.shared.parts.database.as_ref();
         let rows = read_again(&self.shared, || database.select(&table, "intent_id", &ids)).await?;
-        let ids = rows.iter().filter_map(|row| cell(&table, row, "intent_id").and_then(Cell::as_str));
-        Ok(ids.map(str::to_owned).collect())
+        let found = rows.iter().filter_map(|row| {
+            let id = cell(&table, row, "intent_id").and_then(Cell::as_str)?;
+            let stored = cell(&table, row, "outcome").and_then(Cell::as_bytes)?;
+            let (intent, leaf) = (Digest::parse(id).ok()?, Outcome::stored_leaf_hash(stored)?);
+            Some((id.to_owned(), Had { intent, leaf, position: None }))
+        });
+        Ok(found.collect())
     }
 
-    async fn compare(&mut self, shares: Arc<Vec<Share>>, known: BTreeSet<String>) -> Result<Compared, NodeError> {
+    async fn compare(&mut self, shares: Arc<Vec<Share>>, known: BTreeMap<String, Had>) -> Result<Compared, NodeError> {
         let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
         let (states, heard) = (std::mem::take(&mut self.built.states), self.built.heard.clone());
         let running = tokio::task::spawn_blocking(move || {
@@ -146,14 +154,18 @@ impl Pipeline {
             for share in shares.iter() {
                 let intent = share.intent().map(|intent| intent.to_string()).unwrap_or_default();
                 let log = &share.place.log;
-                let taken = match known.contains(&intent) {
-                    true => Taken::Repeated,
-                    false => one(&shared, &directory, share, &mut compared, heard.get(log).copied()),
+                let taken = match known.get(&intent) {
+                    Some(had) => repeated(share, had, &directory),
+                    None => one(&shared, &directory, share, &mut compared, heard.get(log).copied()),
                 };
                 if let (Taken::Applied(_), Some(last)) = (&taken, compared.arrived.last()) {
-                    known.insert(intent);
-                    heard.insert(log.clone(), last.outcome.time);
-                    compared.heard.push((log.clone(), last.outcome.time));
+                    known.insert(intent, had(last));
+                    let newest = Heard { position: last.place.position, time: last.outcome.time };
+                    // What closes a gap is older than what was heard.
+                    if heard.get(log).is_none_or(|heard| heard.position < newest.position) {
+                        heard.insert(log.clone(), newest);
+                        compared.heard.push((log.clone(), newest));
+                    }
                 }
                 compared.taken.push(taken);
             }
@@ -163,13 +175,21 @@ impl Pipeline {
     }
 }
 
-fn one(
-    shared: &Shared,
-    directory: &Directory,
-    share: &Share,
-    compared: &mut Compared,
-    last_time: Option<Timestamp>,
-) -> Taken {
+fn had(arrived: &Arrived) -> Had {
+    let Arrived { outcome, place, .. } = arrived;
+    Had { intent: outcome.intent, leaf: leaf_hash(&outcome.leaf()), position: Some(place.position) }
+}
+
+/// A share of an intent that is decided here: the same again, or a second end of it.
+fn repeated(share: &Share, had: &Had, directory: &Directory) -> Taken {
+    match again(share, had, directory) {
+        Again::Same => Taken::Repeated,
+        Again::Other(objection) => Taken::Objected(objection),
+        Again::Refuse(what) => Taken::Refused(what),
+    }
+}
+
+fn one(shared: &Shared, directory: &Directory, share: &Share, compared: &mut Compared, heard: Option<Heard>) -> Taken {
     let viewer = Viewer { participants: directory.stands_for(shared.name.as_str()) };
     let comparing = Comparing {
         directory,
@@ -181,7 +201,7 @@ fn one(
         limits: shared.config.limits.times(GENEROSITY),
         now: shared.parts.clock.now(),
         tolerance: CLOCK_TOLERANCE,
-        last_time,
+        heard,
     };
     match compare(share, &comparing) {
         Comparison::Apply(arrived) => {

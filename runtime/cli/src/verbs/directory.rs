@@ -17,7 +17,7 @@ pub(crate) async fn change(way: &Way, key: &Key, body: Body, package: Option<Vec
     for _ in 1..TRIES {
         let seen = way.directory().await?.head();
         match try_change(way, &by, key, body.clone(), package.clone()).await {
-            Err(error) if error.code == Code::DirectoryRefused && way.directory().await?.head() != seen => {}
+            Err(error) if error.code == Code::DirectoryRefused && way.has_moved_on(&seen).await? => {}
             answer => return answer,
         }
     }

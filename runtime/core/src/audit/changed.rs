@@ -63,7 +63,7 @@ impl Walk<'_> {
                                 self.broken_openings(tables, id, remains.row, &problem);
                                 remains.openings = None;
                             }
-                            None => self.note_unfit(tables, id, &record, remains.row, &problem),
+                            None => self.note_unfit(tables, id, &record, remains.row, &problem.to_string()),
                         }
                         None
                     }

@@ -128,7 +128,12 @@ impl Walk<'_> {
         self.judge_evidence(tables, row, id, &inspected, sequencer.as_ref(), outcome, problem);
         let cell = |column: &str| row.and_then(|row| rows.text(row, column));
         let time_of = |column: &str| row.and_then(|row| rows.time(row, column));
-        let events = facts.map_or_else(|| self.orphans(&id, position), |facts| facts.events.clone());
+        let events = match (received, facts) {
+            // Of an intent over several records a replica has only the events that it may follow.
+            (Some(received), _) => received.events.iter().map(|(event, _)| *event).collect(),
+            (None, Some(facts)) => facts.events.clone(),
+            (None, None) => self.orphans(&id, position),
+        };
         let header_time = events.first().and_then(|event| self.lookup.headers.get(event)).map(|header| header.time);
         let time = facts.map(|facts| facts.time).or(header_time).or(time_of("decided_at")).unwrap_or(self.time);
         let (call, targets) = inspected.opened.clone().unwrap_or_else(|| {

@@ -32,13 +32,14 @@ pub(super) struct OutcomeFound {
 /// Reads every intent's outcome.
 pub(super) fn read_outcomes(tables: &Tables, receipts: &Receipts) -> Vec<OutcomeFound> {
     let rows = tables.get(name::INTENT);
-    rows.indexes()
-        .map(|row| read_outcome(rows.bytes(row, "outcome"), receipts.of(rows.text(row, "intent_id"))))
-        .collect()
+    rows.indexes().map(|row| read_outcome(rows.bytes(row, "outcome"), rows.text(row, "intent_id"), receipts)).collect()
 }
 
-fn read_outcome(stored: &[u8], receipt: Option<&Receipt>) -> OutcomeFound {
+fn read_outcome(stored: &[u8], told: Option<&str>, receipts: &Receipts) -> OutcomeFound {
     let facts = Outcome::stored_facts(stored);
+    // A row whose key was edited still says in its outcome which intent it is about.
+    let own = || receipts.of(facts.as_ref().map(|facts| facts.intent.to_string()).as_deref());
+    let receipt = receipts.of(told).or_else(own);
     let hash = receipt.map(|receipt| receipt.hash).or_else(|| Outcome::stored_leaf_hash(stored));
     let (outcome, problem) = match Outcome::read(stored) {
         // The node that decided knows what it said.

@@ -11,7 +11,7 @@ use crate::outcome::{Ending, Outcome};
 use crate::package::Package;
 use crate::record::States;
 use crate::seal::SealedEvent;
-use crate::sync::executable;
+use crate::sync::{executable, whole};
 
 use super::derive::Walk;
 use super::found::Tables;
@@ -77,6 +77,8 @@ impl Walk<'_> {
             // A damaged package is named already.
             Err(Interrupted::MissingPackage(_) | Interrupted::Missing(_)) => None,
             Err(Interrupted::Broken(what)) => Some(format!("the engine fails: {what}")),
+            // A replica has only its part of what was changed; what is damaged is named already.
+            Ok(_) if !whole(outcome, events) => None,
             Ok(executed) => differs(executed, outcome, events),
         };
         if let Some(difference) = difference {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::crypto::{Context, Digest, Salt, commit, commit_canonical};
 use crate::directory::SpecEntry;
 use crate::event::{CONTENT_DOMAIN, EventOpenings, Header, READS_DOMAIN, SealedSection, reads_json, seal_section};
+use crate::intent::Whole;
 use crate::json::{Json, Limits, Object, Operation};
 use crate::names::RecordId;
 use crate::record::{RecordState, SectionState};
@@ -164,6 +165,10 @@ impl Walk<'_> {
         deciding: &Deciding<'_>,
     ) -> Option<SealedEvent> {
         let rows = self.adopt(tables, id);
+        // Which sections a replica was not shown stands in header and openings only.
+        if deciding.whole == Whole::Some {
+            self.comparison.doubtful.insert(record.to_string());
+        }
         let package = remains
             .header
             .as_ref()

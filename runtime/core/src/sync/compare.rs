@@ -5,29 +5,27 @@
 //! objects, with the share itself as evidence, and that record waits. A share that proves nothing about its
 //! sequencer (malformed, of another network, without a valid proof) is refused and counts against whoever sent it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::codes::Code;
 use crate::crypto::Digest;
 use crate::directory::Directory;
 use crate::engine::{Engine, Limits};
 use crate::event::{EventOpenings, Header};
-use crate::execute::{Interrupted, Job, Packages, execute, may, roles_held};
-use crate::intent::{Call, VerifiedIntent, Whole, read_stored};
-use crate::json::Json;
+use crate::execute::Packages;
+use crate::intent::{Call, VerifiedIntent, Whole, inspect};
 use crate::log::{Checkpoint, leaf_hash};
-use crate::names::RecordId;
+use crate::names::{ActorId, RecordId};
 use crate::outcome::{Ending, Outcome};
-use crate::parties::check_step;
 use crate::project::origin;
 use crate::received::Place;
-use crate::record::{RecordState, States};
-use crate::seal::{SealedEvent, replay};
-use crate::spec::{Mode, PARTIES};
+use crate::record::States;
+use crate::seal::SealedEvent;
+use crate::spec::PARTIES;
 use crate::time::Timestamp;
 
+use super::again::check_execution;
+use super::continued::check_event;
 use super::share::Share;
 use super::viewer::{Seen, Viewer};
 
@@ -58,8 +56,18 @@ pub struct Comparing<'a> {
     pub now: Timestamp,
     /// How far a sequencer's clock may be ahead.
     pub tolerance: Duration,
-    /// Time of the last outcome that this node has of the same log before this one.
-    pub last_time: Option<Timestamp>,
+    /// The outcome of the same log that has the highest position of those that this node has.
+    pub heard: Option<Heard>,
+}
+
+/// An outcome that a node has of another's log. Shares need not come in the order of the log: what is fetched to close
+/// a gap is older than what was heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Its position.
+    pub position: u64,
+    /// Its time.
+    pub time: Timestamp,
 }
 
 /// How much of an event a receiver could check.
@@ -111,6 +119,8 @@ pub enum Wait {
         /// The section.
         section: String,
     },
+    /// What the intent calls and why it ended so: this node is entitled to it and was not sent it.
+    Reasons,
     /// This node's own bounds or engine: an operator has to look.
     Engine(String),
 }
@@ -118,20 +128,29 @@ pub enum Wait {
 /// What a sequencer did that it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Complaint {
-    /// Two events for one (record, epoch, seq).
+    /// Two events for one (record, epoch, seq), or two outcomes for one intent.
     Fork,
     /// An event that does not continue its record, or does not belong to its outcome.
     Chain,
     /// An intent that its actor did not sign, or not with a valid key.
     Unsigned,
-    /// A time before one that its log has already.
+    /// A time that goes back along its log.
     Backdated,
-    /// Changes that the actor had no right to, or that break the schema.
+    /// Changes that the actor had no right to, at a time when they were worth nothing, or that break the schema.
     Rights,
     /// Openings that are not what their commitments stand for.
     Opening,
     /// Another result than this node's own execution.
     Execution,
+}
+
+impl Complaint {
+    /// Whether the share alone proves it against its sequencer. The actor's signature and the openings are not in the
+    /// log: whoever handed the share on may have broken them, so these count only against who sent it.
+    #[must_use]
+    pub fn proven(self) -> bool {
+        !matches!(self, Complaint::Unsigned | Complaint::Opening)
+    }
 }
 
 /// A no to an outcome; the share is the evidence, signed by its sequencer.
@@ -159,7 +178,7 @@ pub enum Comparison {
 }
 
 /// Every way of not applying.
-enum No {
+pub(super) enum No {
     Wait(Wait),
     Object(Objection),
     Refuse(String),
@@ -171,11 +190,11 @@ impl From<Wait> for No {
     }
 }
 
-fn refuse(what: impl std::fmt::Display) -> No {
+pub(super) fn refuse(what: impl std::fmt::Display) -> No {
     No::Refuse(what.to_string())
 }
 
-fn object(complaint: Complaint, record: Option<&RecordId>, message: impl Into<String>) -> No {
+pub(super) fn object(complaint: Complaint, record: Option<&RecordId>, message: impl Into<String>) -> No {
     No::Object(Objection { complaint, record: record.cloned(), message: message.into() })
 }
 
@@ -192,28 +211,31 @@ pub fn compare(share: &Share, known: &Comparing<'_>) -> Comparison {
 
 fn arrive(share: &Share, known: &Comparing<'_>) -> Result<Arrived, No> {
     let outcome = Outcome::read(&share.outcome).map_err(refuse)?;
-    check_place(&share.place, &outcome, known)?;
-    check_time(&outcome, known)?;
+    check_place(&share.place, &outcome, known.directory)?;
+    check_time(&outcome, &share.place, known)?;
     let headers = read_events(share, &outcome)?;
     let directory = judged_under(&outcome, &headers, known)?;
-    let intent = check_intent(share, &outcome, &directory)?;
+    let intent = check_intent(share, &outcome, directory.as_deref(), known)?;
+    let directory = directory.unwrap_or_else(|| Arc::new(known.directory.clone()));
+    check_judged(&outcome, &headers)?;
     let mut events = Vec::new();
     for (header, openings) in headers {
         check_header(&header, &intent, &outcome, &share.place, &directory)?;
         events.push(check_event(header, openings, &intent, &directory, known)?);
     }
+    check_whole(&intent, &outcome, &events, known.viewer)?;
     let level = check_execution(&intent, &outcome, &events, &directory, known)?;
     Ok(Arrived { intent, outcome, events, place: share.place.clone(), level })
 }
 
 /// The leaf is in the log, and the log is that of the node which the directory has under its name.
-fn check_place(place: &Place, outcome: &Outcome, known: &Comparing<'_>) -> Result<(), No> {
-    let network = known.directory.network();
+pub(super) fn check_place(place: &Place, outcome: &Outcome, directory: &Directory) -> Result<(), No> {
+    let network = directory.network();
     if outcome.network != network {
         return Err(refuse(format!("it is of network {}, this is {network}", outcome.network)));
     }
     let (node, incarnation) = place.log.split_once('/').unwrap_or((&place.log, ""));
-    let found = known.directory.nodes().get(node).ok_or_else(|| refuse(format!("there is no node {node}")))?;
+    let found = directory.nodes().get(node).ok_or_else(|| refuse(format!("there is no node {node}")))?;
     if incarnation != found.incarnation.to_string() {
         return Err(refuse(format!("{} is not the current log of node {node}", place.log)));
     }
@@ -224,71 +246,155 @@ fn check_place(place: &Place, outcome: &Outcome, known: &Comparing<'_>) -> Resul
     Ok(())
 }
 
-fn check_time(outcome: &Outcome, known: &Comparing<'_>) -> Result<(), No> {
+fn check_time(outcome: &Outcome, place: &Place, known: &Comparing<'_>) -> Result<(), No> {
     if outcome.time > known.now.plus(known.tolerance) {
         return Err(Wait::Until(outcome.time).into());
     }
-    match known.last_time {
-        Some(last) if outcome.time < last => {
-            let message = format!("it was decided at {}, after one of {last} in the same log", outcome.time);
-            Err(object(Complaint::Backdated, None, message))
+    let (position, time) = (place.position, outcome.time);
+    let Some(heard) = known.heard else { return Ok(()) };
+    let what = match position.cmp(&heard.position) {
+        std::cmp::Ordering::Equal => "it stands where the log had another outcome".to_owned(),
+        std::cmp::Ordering::Greater if time < heard.time => {
+            format!("it was decided at {time}, after one of {} in the same log", heard.time)
         }
-        _ => Ok(()),
-    }
+        std::cmp::Ordering::Less if time > heard.time => {
+            format!("it was decided at {time}, before one of {} in the same log", heard.time)
+        }
+        _ => return Ok(()),
+    };
+    let complaint = if position == heard.position { Complaint::Fork } else { Complaint::Backdated };
+    Err(object(complaint, None, what))
 }
 
 type Shared = (Header, EventOpenings);
 
+/// The events, each one of the outcome's, in its order.
 fn read_events(share: &Share, outcome: &Outcome) -> Result<Vec<Shared>, No> {
-    let mut events = Vec::new();
+    if outcome.ending != Ending::Applied && !outcome.events.is_empty() {
+        let what = format!("it is {} with {} events", outcome.ending.as_str(), outcome.events.len());
+        return Err(object(Complaint::Chain, None, what));
+    }
+    let (mut events, mut rest) = (Vec::new(), outcome.events.iter());
     for event in &share.events {
         let header = Header::read(&event.header).map_err(refuse)?;
-        if !outcome.events.contains(&header.id()) {
-            return Err(refuse(format!("event {} is none of its outcome's", header.id())));
+        let id = header.id();
+        if !rest.any(|known| *known == id) {
+            return Err(refuse(format!("event {id} is none of its outcome's, or not in its place")));
         }
         events.push((header, EventOpenings::read(&event.openings).map_err(refuse)?));
-    }
-    if (outcome.ending == Ending::Applied) == outcome.events.is_empty() {
-        return Err(object(
-            Complaint::Chain,
-            None,
-            format!("it is {} with {} events", outcome.ending.as_str(), outcome.events.len()),
-        ));
     }
     Ok(events)
 }
 
-/// The directory that it was judged under.
-fn judged_under(outcome: &Outcome, events: &[Shared], known: &Comparing<'_>) -> Result<Arc<Directory>, No> {
+/// The directory that it was judged under, as far as the share tells.
+fn judged_under(outcome: &Outcome, events: &[Shared], known: &Comparing<'_>) -> Result<Option<Arc<Directory>>, No> {
     let told = outcome.reasons().map(|reasons| reasons.directory);
     let told = told.or(events.first().map(|(header, _)| header.directory));
-    let Some((seq, head)) = told else { return Ok(Arc::new(known.directory.clone())) };
+    let Some((seq, head)) = told else { return Ok(None) };
     let directory = known.directories.at(seq).ok_or(Wait::Directory(seq))?;
     if directory.head() != head {
         return Err(object(Complaint::Chain, None, format!("it was judged under another directory at seq {seq}")));
     }
-    Ok(directory)
+    Ok(Some(directory))
 }
 
 /// The actor's signature, the openings, and that it was for this sequencer.
-fn check_intent(share: &Share, outcome: &Outcome, directory: &Directory) -> Result<VerifiedIntent, No> {
-    let key = |payload: &crate::intent::Payload| {
-        let actor = directory.actors().get(&payload.actor)?;
-        actor.revoked.is_none().then_some(actor.key)
-    };
-    let intent = read_stored(&share.envelope, &share.openings, Whole::Some, key).map_err(|error| match error {
-        crate::intent::StoredError::Envelope(what) => object(Complaint::Unsigned, None, what),
-        crate::intent::StoredError::Openings(what) => refuse(what),
-    })?;
-    let sequencer = share.place.log.split('/').next().unwrap_or_default();
-    if intent.id() != outcome.intent || intent.payload().network != outcome.network {
-        return Err(refuse("the envelope is not the one of its outcome"));
+fn check_intent(
+    share: &Share,
+    outcome: &Outcome,
+    directory: Option<&Directory>,
+    known: &Comparing<'_>,
+) -> Result<VerifiedIntent, No> {
+    let found =
+        inspect(&share.envelope, &share.openings, Whole::Some, Some(outcome.intent), |payload| match directory {
+            Some(directory) => valid_key(directory, &payload.actor).into_iter().collect(),
+            None => keys_ever(known, &payload.actor),
+        });
+    let Some((id, payload)) = found.payload else { return Err(refuse(found.envelope.unwrap_or_default())) };
+    if payload.network != outcome.network {
+        return Err(refuse("the intent is for another network"));
     }
-    if intent.payload().sequencer.as_str() != sequencer {
-        let message = format!("it is for sequencer {}, decided by {sequencer}", intent.payload().sequencer);
+    if let Some(what) = found.envelope {
+        return Err(object(Complaint::Unsigned, None, what));
+    }
+    let Some((call, targets)) = found.opened else { return Err(refuse(found.openings.unwrap_or_default())) };
+    let sequencer = share.place.log.split('/').next().unwrap_or_default();
+    if payload.sequencer.as_str() != sequencer {
+        let message = format!("it is for sequencer {}, decided by {sequencer}", payload.sequencer);
         return Err(object(Complaint::Chain, None, message));
     }
+    let (envelope, openings) = (share.envelope.clone(), share.openings.clone());
+    let intent = VerifiedIntent::adopted(id, payload, call, targets, envelope, openings);
+    check_moment(&intent, outcome)?;
     Ok(intent)
+}
+
+fn valid_key(directory: &Directory, actor: &ActorId) -> Option<crate::crypto::PublicKey> {
+    directory.actors().get(actor).filter(|actor| actor.revoked.is_none()).map(|actor| actor.key)
+}
+
+/// Every key that an actor had: a rejection that is sealed does not say under which directory it was judged, and
+/// changes nothing.
+fn keys_ever(known: &Comparing<'_>, actor: &ActorId) -> Vec<crate::crypto::PublicKey> {
+    let (mut keys, mut seq) = (Vec::new(), known.directory.seq());
+    while let Some(directory) = known.directories.at(seq) {
+        let Some(found) = directory.actors().get(actor) else { break };
+        keys.push(found.key);
+        seq = found.seq.saturating_sub(1);
+    }
+    keys
+}
+
+/// What the actor signed about time: everybody sees it.
+fn check_moment(intent: &VerifiedIntent, outcome: &Outcome) -> Result<(), No> {
+    let (payload, time) = (intent.payload(), outcome.time);
+    let expired = payload.expires <= time;
+    let early = payload.not_before.is_some_and(|from| from > time);
+    let what = match outcome.ending {
+        Ending::Applied if expired => format!("it expired at {} and was applied at {time}", payload.expires),
+        Ending::Applied if early => format!("it was applied at {time}, before its actor wished it"),
+        Ending::Expired if !expired => format!("it is called expired at {time}, and expires at {}", payload.expires),
+        _ => return Ok(()),
+    };
+    Err(object(Complaint::Rights, None, what))
+}
+
+/// What the outcome says that it was judged on is what its events continue.
+fn check_judged(outcome: &Outcome, events: &[Shared]) -> Result<(), No> {
+    let Some(reasons) = outcome.reasons() else { return Ok(()) };
+    for (header, _) in events {
+        let read = reasons.judged.reads.iter().find(|read| read.record == header.record);
+        let same = read.is_some_and(|read| (read.seq + 1, read.head) == (header.seq, header.prev));
+        if !same || reasons.judged.package != Some(header.package) {
+            let what = "its outcome was judged on another version or package";
+            return Err(object(Complaint::Chain, Some(&header.record), what));
+        }
+    }
+    Ok(())
+}
+
+/// Nothing of the outcome itself may be missing: no event of a record that the sender opened to this node as one that
+/// it follows, and neither call nor reasons, where this node reads everything.
+fn check_whole(intent: &VerifiedIntent, outcome: &Outcome, events: &[SealedEvent], viewer: &Viewer) -> Result<(), No> {
+    let own = viewer.participants.contains(intent.payload().actor.participant().as_str());
+    let closed = intent.payload().records.len().saturating_sub(intent.targets().len());
+    let missing = outcome.events.len() - events.len();
+    if !own && missing > closed {
+        return Err(refuse("an event of a record that it opens is missing"));
+    }
+    let all = outcome.ending == Ending::Applied
+        && !events.is_empty()
+        && events.len() == intent.payload().records.len()
+        && events.iter().all(|event| reads_everything(event, viewer));
+    let open = *intent.call() != Call::Hidden && outcome.reasons().is_some();
+    if (own || all) && !open { Err(Wait::Reasons.into()) } else { Ok(()) }
+}
+
+fn reads_everything(event: &SealedEvent, viewer: &Viewer) -> bool {
+    let parties = event.after.parties();
+    let record = Seen { spec: &event.entry.spec, parties: &parties };
+    let known = event.after.sections.get(PARTIES).is_some_and(|parties| !parties.hidden);
+    known && event.entry.spec.sections.keys().all(|section| viewer.reads(record, section, event.header.seq))
 }
 
 /// The header belongs to this outcome of this sequencer.
@@ -317,151 +423,4 @@ fn check_header(
         Some((_, problem)) => Err(object(Complaint::Chain, Some(&header.record), problem)),
         None => Ok(()),
     }
-}
-
-/// Chain, openings, completeness, rights and schemas of one event.
-fn check_event(
-    header: Header,
-    openings: EventOpenings,
-    intent: &VerifiedIntent,
-    directory: &Directory,
-    known: &Comparing<'_>,
-) -> Result<SealedEvent, No> {
-    let record = header.record.clone();
-    let before = known.states.get(&record).cloned().flatten();
-    check_chain(&header, before.as_deref())?;
-    openings.check_some(&header).map_err(|what| object(Complaint::Opening, Some(&record), what))?;
-    let sealed = replay(header, openings, before, directory);
-    let sealed = sealed.map_err(|what| match what.ends_with("is not known here") {
-        true => No::Wait(Wait::Section { record: record.clone(), section: what }),
-        false => object(Complaint::Opening, Some(&record), what),
-    })?;
-    check_complete(&sealed, known.viewer)?;
-    check_rights(&sealed, intent, directory)?;
-    Ok(sealed)
-}
-
-fn check_chain(header: &Header, before: Option<&RecordState>) -> Result<(), No> {
-    let (seq, prev) = before.map_or((0, None), |state| (state.seq, Some(state.head)));
-    let record = &header.record;
-    if header.seq > seq + 1 {
-        return Err(Wait::Events { record: record.clone(), from: seq + 1, to: header.seq - 1 }.into());
-    }
-    if header.seq <= seq {
-        let message = format!("{record} has another event at seq {}", header.seq);
-        return Err(object(Complaint::Fork, Some(record), message));
-    }
-    if header.prev != prev {
-        let message = format!("event {} of {record} does not continue the one before", header.seq);
-        return Err(object(Complaint::Fork, Some(record), message));
-    }
-    Ok(())
-}
-
-/// Nothing that this node is entitled to may be missing.
-fn check_complete(event: &SealedEvent, viewer: &Viewer) -> Result<(), No> {
-    if event.after.sections.get(PARTIES).is_none_or(|parties| parties.hidden) {
-        return Ok(());
-    }
-    let parties = event.after.parties();
-    let record = Seen { spec: &event.entry.spec, parties: &parties };
-    let hidden: Vec<&str> = event.after.hidden().collect();
-    let missing = hidden.into_iter().find(|section| viewer.reads(record, section, event.header.seq));
-    match missing {
-        Some(section) => Err(Wait::Section { record: event.header.record.clone(), section: section.to_owned() }.into()),
-        None => Ok(()),
-    }
-}
-
-/// What the actor changed, as far as it is seen here, it had the right to; and the result keeps to the schema.
-fn check_rights(event: &SealedEvent, intent: &VerifiedIntent, directory: &Directory) -> Result<(), No> {
-    let (record, spec) = (&event.header.record, &event.entry.spec);
-    let id = &intent.payload().actor;
-    let no = |message: String| Err(object(Complaint::Rights, Some(record), message));
-    let Some(actor) = directory.actors().get(id) else { return no(format!("{id} is no actor")) };
-    let judging = event.before.as_ref().unwrap_or(&event.after);
-    let known = judging.sections.get(PARTIES).is_some_and(|parties| !parties.hidden);
-    let roles = roles_held(spec, &judging.parties(), event.header.seq, id, actor);
-    for name in event.openings.sections.keys() {
-        let was = event.before.as_ref().and_then(|before| before.sections.get(name));
-        if was.is_some_and(|state| state.hidden) {
-            continue;
-        }
-        let (before, after) =
-            (was.map_or(Arc::new(Json::Null), |state| state.content.clone()), event.after.content(name));
-        if before == after {
-            continue;
-        }
-        let mode = if before.is_null() { Mode::Create } else { Mode::Modify };
-        if known && !may(spec, name, &roles, mode) {
-            return no(format!("{id} may not {} section {name} of {record}", mode.as_str()));
-        }
-        let schema = spec.sections.get(name).map(|section| section.schema.check(&after));
-        if let Some(Err(violation)) = schema {
-            return no(format!("section {name} of {record}{}: {}", violation.path, violation.message));
-        }
-        if name == PARTIES
-            && let Err(what) = check_step(&before, &after, event.header.seq)
-        {
-            return no(format!("parties of {record}: {what}"));
-        }
-    }
-    Ok(())
-}
-
-/// Executes the intent again, where all that it needs is here.
-fn check_execution(
-    intent: &VerifiedIntent,
-    outcome: &Outcome,
-    events: &[SealedEvent],
-    directory: &Directory,
-    known: &Comparing<'_>,
-) -> Result<Level, No> {
-    let states = intent.targets().iter().map(|target| {
-        let state = known.states.get(&target.record).cloned().flatten();
-        (target.record.clone(), state)
-    });
-    let states: States = states.collect();
-    if !executable(intent, outcome, &states, directory) {
-        return Ok(Level::Partial);
-    }
-    let (packages, engine) = (known.packages, known.engine);
-    let job = Job { intent, directory, states: &states, packages, engine, limits: known.limits, time: outcome.time };
-    let record = intent.targets().first().map(|target| &target.record);
-    let executed = execute(&job).map_err(|interrupted| match interrupted {
-        Interrupted::MissingPackage(digest) => No::Wait(Wait::Package(digest)),
-        Interrupted::Missing(_) => No::Wait(Wait::Engine("a record is not loaded".to_owned())),
-        Interrupted::Broken(what) => No::Wait(Wait::Engine(what)),
-    })?;
-    match crate::audit::differs(&executed, outcome, events) {
-        Some(what) => Err(object(Complaint::Execution, record, format!("executed here, {what}"))),
-        None => Ok(Level::Full),
-    }
-}
-
-/// Whether an intent can be executed again: its call is open, and so is every section that its method declares, on
-/// records in the state that it met. The machine's own bounds and a database's no are no verdicts of the rules.
-pub(crate) fn executable(intent: &VerifiedIntent, outcome: &Outcome, states: &States, directory: &Directory) -> bool {
-    let Some(reasons) = outcome.reasons() else { return false };
-    let code = reasons.rejected.as_ref().map(|rejected| rejected.code);
-    let met = reasons.judged.reads.iter().all(|read| {
-        let state = states.get(&read.record).and_then(Option::as_ref);
-        state.map(|state| state.head) == read.head
-    });
-    let hidden: BTreeMap<&RecordId, Vec<&str>> =
-        states.iter().filter_map(|(record, state)| Some((record, state.as_ref()?.hidden().collect()))).collect();
-    let package = reasons.judged.package.and_then(|digest| directory.package(&digest));
-    let open = intent.targets().iter().enumerate().all(|(index, target)| {
-        let hidden = hidden.get(&target.record).map(Vec::as_slice).unwrap_or_default();
-        let usage = match (intent.call(), package) {
-            (Call::Method { method, .. }, Some(package)) => package.manifest.methods.get(method),
-            _ => None,
-        };
-        match usage.and_then(|method| method.records.get(index)) {
-            Some(usage) => !usage.reads.iter().chain(&usage.writes).any(|name| hidden.contains(&name.as_str())),
-            None => hidden.is_empty(),
-        }
-    });
-    let machine = matches!(code, Some(Code::DatabaseRefused | Code::Limits));
-    *intent.call() != Call::Hidden && met && open && !machine
 }

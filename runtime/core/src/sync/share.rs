@@ -82,16 +82,7 @@ pub fn needed_contents(
     header: &Header,
     before: Option<&Header>,
 ) -> BTreeSet<String> {
-    if viewer.follows(record, header.seq) {
-        viewer.part(record, header, written(before)).given
-    } else {
-        BTreeSet::new()
-    }
-}
-
-/// Where the sections of a record were written last, by the header of its last event.
-fn written(before: Option<&Header>) -> impl Fn(&str) -> Option<u64> {
-    move |section| before.and_then(|before| before.sections.get(section)).map(|sealed| sealed.seq)
+    if viewer.follows(record, header.seq) { viewer.part(record, header, before).given } else { BTreeSet::new() }
 }
 
 /// Cuts an outcome down to what the viewer may have; `None` where that is nothing.
@@ -165,7 +156,7 @@ fn cut_openings(stored: &[u8], call: bool, records: &[bool]) -> Vec<u8> {
 }
 
 fn cut_event(event: &SourceEvent<'_>, viewer: &Viewer, whole: bool) -> SharedEvent {
-    let part = viewer.part(event.record, event.header, written(event.before));
+    let part = viewer.part(event.record, event.header, event.before);
     let sections = event.openings.sections.iter().filter(|(name, _)| part.bodies.contains(*name));
     let given = event.contents.iter().filter(|(name, _)| part.given.contains(*name));
     let openings = EventOpenings {

@@ -33,7 +33,7 @@ pub struct Seen<'a> {
 pub struct Part {
     /// Sections whose changes and notifications it gets.
     pub bodies: BTreeSet<String>,
-    /// Sections whose content it must be given, because it did not see them grow.
+    /// Sections whose content it must be given, because it may not have seen them grow.
     pub given: BTreeSet<String>,
 }
 
@@ -67,26 +67,28 @@ impl Viewer {
 
     /// Whether it had the content of a section, last written at `written`, before the event at `seq`.
     fn had(&self, record: Seen<'_>, section: &str, written: u64, seq: u64) -> bool {
-        // What it may see changes only where a membership begins or ends.
+        // Under one spec, what it may see changes only where a membership begins or ends.
         let turns = members(record.parties).into_iter().flat_map(|member| [Some(member.from), member.to]).flatten();
         let mut seqs: BTreeSet<u64> = turns.filter(|turn| (written..seq).contains(turn)).collect();
         seqs.insert(written);
         written < seq && seqs.into_iter().any(|at| self.reads(record, section, at))
     }
 
-    /// What it is to have of an event; `before` tells the seq at which a section was written last before it.
+    /// What it is to have of an event; `before` is the header of the record's event before.
     #[must_use]
-    pub fn part(&self, record: Seen<'_>, header: &Header, before: impl Fn(&str) -> Option<u64>) -> Part {
+    pub fn part(&self, record: Seen<'_>, header: &Header, before: Option<&Header>) -> Part {
         let mut part = Part::default();
+        // Another version of the spec may open a section: then all that it may read is given, once.
+        let same = before.is_some_and(|before| before.spec == header.spec);
         for (name, sealed) in &header.sections {
             if !self.reads(record, name, header.seq) {
                 continue;
             }
-            let written = before(name);
+            let written = before.and_then(|before| before.sections.get(name)).map(|sealed| sealed.seq);
             if sealed.written.is_some() {
                 part.bodies.insert(name.clone());
             }
-            if written.is_some_and(|written| !self.had(record, name, written, header.seq)) {
+            if written.is_some_and(|written| !same || !self.had(record, name, written, header.seq)) {
                 part.given.insert(name.clone());
             }
         }

@@ -209,7 +209,7 @@ pub fn package(document: &Json) -> Result<Package, PackageError> {
 }
 
 /// Packages by digest.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Shelf(pub BTreeMap<Digest, Arc<Package>>);
 
 impl Packages for Shelf {
@@ -281,6 +281,7 @@ impl Wish {
 }
 
 /// The network as it stands.
+#[derive(Clone)]
 pub struct World {
     pub directory: Directory,
     pub events: Vec<(DirectoryEvent, Option<Vec<u8>>)>,

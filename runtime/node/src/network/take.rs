@@ -127,6 +127,12 @@ impl Session {
                     }
                     held.push(share);
                 }
+                // Whoever handed it on may have broken it: only its sequencer answers for that to the network.
+                Taken::Objected(objection) if !objection.complaint.proven() && !self.sequenced(&share) => {
+                    let what = objection.message;
+                    self.network
+                        .peer(&self.peer, |peer| (peer.refused, peer.last_error) = (peer.refused + 1, Some(what)));
+                }
                 Taken::Objected(objection) => {
                     let what = format!("objection to {}: {}", share.place.log, objection.message);
                     self.node.notice(&what);
@@ -148,6 +154,11 @@ impl Session {
             }
         }
         Ok(held)
+    }
+
+    /// Whether the peer is the node that sequenced a share.
+    fn sequenced(&self, share: &Share) -> bool {
+        share.place.log.split('/').next() == Some(self.peer.as_str())
     }
 
     pub(super) async fn ask_for(&self, record: RecordId, from: u64, to: u64) -> Result<Vec<Share>, Ended> {
