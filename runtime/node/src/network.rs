@@ -141,6 +141,13 @@ impl Network {
         }
     }
 
+    /// Waits until a connection is no longer the one with a node, or nobody waits any more.
+    async fn cut<T>(&self, node: &str, connection: u64, waiting: &oneshot::Sender<T>) {
+        while !waiting.is_closed() && self.peer(node, |peer| peer.connection == connection && peer.out.is_some()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     fn ask(&self) -> (u64, oneshot::Receiver<Refused>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (answer, waiting) = oneshot::channel();
@@ -217,26 +224,39 @@ impl Node {
         let (waiter, waiting) = oneshot::channel();
         let node = self.clone();
         tokio::spawn(async move {
-            let (number, answer) = network.ask();
-            let message = Message::Forward { number, submission };
-            if network.send(sequencer.as_str(), message, &waiter).await.is_none() {
-                return;
+            if let Some(ended) = node.forwarded(&network, sequencer.as_str(), &intent, &submission, &waiter).await {
+                drop(waiter.send(ended));
             }
-            let ended = match answer.await {
-                Ok(Some((code, message))) => Some(Err(SubmitError::Refused(refusal(&code, message)))),
-                // Lost with the connection, or taken: the feed tells.
-                Ok(None) | Err(_) => None,
-            };
-            let ended = match ended {
-                Some(ended) => ended,
-                None => match node.comes_back(&intent, &waiter).await {
-                    Some(decided) => Ok(decided),
-                    None => return,
-                },
-            };
-            drop(waiter.send(ended));
         });
         waiting
+    }
+
+    /// Asks on every new connection until there is an answer: who is asked twice answers with the first outcome.
+    async fn forwarded<T>(
+        &self,
+        network: &Network,
+        sequencer: &str,
+        intent: &Digest,
+        submission: &[u8],
+        waiting: &oneshot::Sender<T>,
+    ) -> Option<Result<Decided, SubmitError>> {
+        loop {
+            let (number, answer) = network.ask();
+            let connection = network.peer(sequencer, |peer| peer.connection);
+            let message = Message::Forward { number, submission: submission.to_vec() };
+            network.send(sequencer, message, waiting).await?;
+            let answered = tokio::select! {
+                answer = answer => answer.ok(),
+                () = network.cut(sequencer, connection, waiting) => None,
+            };
+            network.answered(number, None);
+            match answered {
+                Some(Some((code, message))) => return Some(Err(SubmitError::Refused(refusal(&code, message)))),
+                // It is taken: the feed tells.
+                Some(None) => return self.comes_back(intent, waiting).await.map(Ok),
+                None => {}
+            }
+        }
     }
 
     /// Waits until an intent is decided here; `None` where nobody waits any more.
@@ -266,15 +286,23 @@ impl Node {
         let proposal = async {
             let message = Message::Propose { number, event: event.stored(), package };
             network.send(&sequencer, message, &waiter).await;
-            if let Ok(Some((code, message))) = answer.await {
-                return Err(SubmitError::Refused(refusal(&code, message)));
+            tokio::select! {
+                Ok(Some((code, message))) = answer => Err(SubmitError::Refused(refusal(&code, message))),
+                // The answer may be lost with the connection, as where the event was that this node leaves.
+                () = self.has(event) => Ok(()),
             }
-            while self.directory().seq() < event.seq {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Ok(())
         };
-        tokio::time::timeout(timeout, proposal).await.unwrap_or(Err(SubmitError::TimedOut(timeout)))
+        let ended = tokio::time::timeout(timeout, proposal).await;
+        network.answered(number, None);
+        ended.unwrap_or(Err(SubmitError::TimedOut(timeout)))
+    }
+
+    /// Waits until an event of the directory is here.
+    async fn has(&self, event: &DirectoryEvent) {
+        let here = || self.past().after(event.seq.saturating_sub(1)).first().map(|first| first.head());
+        while here() != Some(event.head()) {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Whether this node would countersign an event that nodes countersign: what it would not, nobody is asked for.
