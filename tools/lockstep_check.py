@@ -13,7 +13,12 @@ The database (SQLite) is opened read-only. From the bytes up, it checks:
     row         the row that people query, cell by cell, projected columns included
     log         the whole tree from its leaves; the path of each of the record's leaves to the checkpoint that
                 covers it; that no leaf names an event which is gone
+    received    what another node sequenced: digests in this node's leaf, and the path in the other's log to the
+                head that the other signed
     checkpoint  the node's signature on each of them and on the latest
+
+A section that this node may not see is its commitment and no more: its column must be NULL, and lockstep_hidden name it.
+A call or an outcome that is hidden from it is as much as the envelope and the leaf say.
 
 What it takes on trust unless you give it: the network's id (--network), the node's key (--node-key; else the one
 that the genesis names), and that the log is whole to its last checkpoint (--checkpoint: the file beside the key).
@@ -40,7 +45,11 @@ except ImportError:
 
 FORMAT, RULES, ALGORITHMS = 1, 1, "sha256+ed25519"
 INTENT_TYPE = "application/vnd.lockstep.intent.v1+json"
+INVITATION_TYPE = "application/vnd.lockstep.invitation.v1+json"
 DIRECTORY_TYPE = "application/vnd.lockstep.directory.v1+json"
+
+
+UNKNOWN = object()
 
 
 class Wrong(Exception):
@@ -132,7 +141,7 @@ def open_envelope(stored, kind, what):
     message = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(payload), payload)
     signatures = {one["keyid"]: base64.b64decode(one["sig"], validate=True) for one in envelope["signatures"]}
     check = lambda key: key in signatures and signed_by(key, message, signatures[key])
-    check.count = len(envelope["signatures"])
+    check.keys = [one["keyid"] for one in envelope["signatures"]]
     return payload, parse(payload, what + ", its payload"), check
 
 
@@ -378,6 +387,7 @@ class Check:
         self.spec, self.record = spec, record
         self.findings, self.notes = [], []
         self.actors, self.nodes, self.packages, self.specs = {}, {}, {}, {}
+        self.participants, self.invitations, self.retired = {}, set(), {}
         self.sections, self.last, self.entry, self.on, self.leaves, self.leaf_hashes = {}, None, None, None, [], {}
         self.tiles, self.head = Tiles(()), (0, b"", "", "")
         self.meta = {row["key"]: row["value"] for row in self.rows("SELECT key, value FROM lockstep_meta")}
@@ -423,16 +433,18 @@ class Check:
                 if network:
                     expect(self.network, network, "the network's id")
                 for founder in body["founders"]:
-                    self.nodes[founder["node"]["node"]] = founder["node"]["public_key"]
+                    self.nodes[founder["node"]["node"]] = (founder["participant"], founder["node"]["public_key"])
+                    self.participants[founder["participant"]] = {"status": "active", "voting": True, "host": None}
                     self.key(founder["admin"]["actor"], founder["admin"]["public_key"], 1, ["admin"])
                 keys = [founder["admin"]["public_key"] for founder in body["founders"]]
+                if not all(signed(key) for key in keys) or sorted(signed.keys) != sorted(keys):
+                    raise Wrong(f"{what}: it is not signed by its founders alone")
             else:
                 expect(event["network"], self.network, what + ": network")
-                keys = [self.key_at(by, seq - 1)]
-                if "admin" not in self.actors[by][-1][2]:
-                    raise Wrong(f"{what}: {by} does not speak for a participant")
-            if not all(signed(key) for key in keys) or signed.count != len(keys) or event["time"] < time:
-                raise Wrong(f"{what}: it is not signed by {by} alone, or is before its predecessor")
+                self.votes(event, signed, what)
+            if event["time"] < time:
+                raise Wrong(f"{what}: it is before its predecessor")
+            self.members(event, seq, what)
             if event["kind"] == "actor.add":
                 self.key(body["actor"], body["public_key"], seq, body.get("roles", []))
             elif event["kind"] == "actor.rotate":
@@ -451,6 +463,81 @@ class Check:
             raise Wrong("lockstep_directory is empty")
         return f"{seq} events, all signed; network {self.network}"
 
+    def votes(self, event, signed, what):
+        """Whether an event's signatures are its proposer's and votes that decide, one a participant."""
+        by, joins = event["by"], event["kind"] == "participant.join"
+        own = event["body"]["admin"]["public_key"] if joins else self.key_at(by, event["seq"] - 1)
+        if not joins and "admin" not in self.actors[by][-1][2]:
+            raise Wrong(f"{what}: {by} does not speak for a participant")
+        if not signed(own) or len(set(signed.keys)) != len(signed.keys):
+            raise Wrong(f"{what}: it is not signed by {by}")
+        voters, given = {name for name, one in self.participants.items() if one["voting"]}, set()
+        for key in signed.keys:
+            admins = [actor for actor, keys in self.actors.items() if keys[-1][1] == key and "admin" in keys[-1][2]]
+            nodes = [owner for owner, known in self.nodes.values() if known == key and event["kind"] != "participant.add"]
+            voter = (nodes + [actor.split("@")[1] for actor in admins] + [None])[0]
+            host = self.participants.get(voter, {}).get("host")
+            if key == own and host and voters == {host}:
+                voter = host
+            voter = voter if voter in voters else None
+            if not signed(key) or (key != own and voter is None) or voter in given:
+                raise Wrong(f"{what}: the signature of key {key} is nobody's vote")
+            given |= {voter} - {None}
+        needed = 0 if event["kind"] in ("actor.revoke", "node.retire") else len(voters) * 2 // 3 + 1
+        if len(given) < needed:
+            raise Wrong(f"{what}: {len(given)} of {len(voters)} participants signed it, it needs {needed}")
+
+    def members(self, event, seq, what):
+        """Participants and nodes, as they come and go."""
+        kind, body = event["kind"], event["body"]
+        if kind == "participant.add":
+            self.participants[body["participant"]] = {"status": "active", "voting": False, "host": body["hosted_by"]}
+        elif kind == "participant.join":
+            payload, terms, invited = open_envelope(canonical(body["invitation"]), INVITATION_TYPE, what + ": invitation")
+            secret = sha256(bytes.fromhex(body["secret"]))
+            expect((terms["network"], terms["participant"], terms["secret"]), (self.network, body["participant"], secret), what + ": invitation")
+            if not invited(self.key_at(terms["by"], seq - 1)) or len(invited.keys) != 1 or event["time"] > terms["expires"]:
+                raise Wrong(f"{what}: its invitation is not signed by {terms['by']}, or too old")
+            if sha256(payload) in self.invitations or body["participant"] in self.participants:
+                raise Wrong(f"{what}: its invitation or its name was used before")
+            self.invitations.add(sha256(payload))
+            self.participants[body["participant"]] = {
+                "status": "proposed", "voting": False, "host": None, "observer": terms["observer"],
+                "approvals": {terms["by"].split("@")[1]}}
+            self.nodes[body["node"]["node"]] = (body["participant"], body["node"]["public_key"])
+            self.key(body["admin"]["actor"], body["admin"]["public_key"], seq, ["admin"])
+        elif kind == "participant.approve":
+            self.participants[body["participant"]]["approvals"].add(event["by"].split("@")[1])
+        elif kind == "participant.leave":
+            self.leave(body["participant"], seq)
+        elif kind == "node.add":
+            self.nodes[body["node"]] = (body["participant"], body["public_key"])
+        elif kind == "node.retire":
+            self.retired[body["node"]] = self.nodes.pop(body["node"])
+        self.admit()
+
+    def leave(self, name, seq):
+        for one in [name] + [other for other, found in self.participants.items() if found["host"] == name]:
+            self.participants[one].update(status="left", voting=False)
+            for actor in [actor for actor in self.actors if actor.split("@")[1] == one]:
+                self.key(actor, None, seq, [])
+            for node in [node for node, (owner, _) in self.nodes.items() if owner == one]:
+                self.retired[node] = self.nodes.pop(node)
+
+    def admit(self):
+        """Lets in, one after the other, who is proposed and has the approval of more than two thirds of those with a vote."""
+        waiting = True
+        while waiting:
+            voters = {name for name, one in self.participants.items() if one["voting"]}
+            waiting = [one for _, one in sorted(self.participants.items())
+                       if one["status"] == "proposed" and 3 * len(one["approvals"] & voters) > 2 * len(voters)]
+            if waiting:
+                waiting[0].update(status="active", voting=not waiting[0]["observer"])
+
+    def node_key(self, node):
+        """The key of a node, also of one that has left."""
+        return (self.nodes.get(node) or self.retired.get(node) or ("", ""))[1]
+
     def key(self, actor, key, seq, roles):
         self.actors.setdefault(actor, []).append((seq, key, roles))
 
@@ -461,7 +548,7 @@ class Check:
         return keys[-1]
 
     # One intent: signature, openings, outcome, columns. Returns its outcome's leaf.
-    def intent(self, intent_id):
+    def intent(self, intent_id, header):
         rows = self.rows("SELECT * FROM lockstep_intent WHERE intent_id = ?", intent_id)
         if not rows:
             raise Wrong(f"lockstep_intent: the row of {intent_id} is missing")
@@ -471,32 +558,39 @@ class Check:
         outcome = parse(row["outcome"], what + ": outcome")
         leaf, opened = outcome["leaf"], outcome["openings"]
         expect((leaf["kind"], leaf["intent"], leaf["network"]), ("outcome", intent_id, self.network), what + ": its leaf")
-        for name in ("code", "reason", "message", "judged"):
+        for name in ("code", "reason", "message", "judged") if opened else ():
             found = commitment(opened[name]["salt"], f"lockstep.{name}.v1", self.network, opened[name]["content"])
             expect(leaf[name], found, f"{what}: commitment to the {name} in its leaf")
-        judged = opened["judged"]["content"]
-        if by.count != 1 or not by(self.key_at(signed["actor"], judged["directory"]["seq"])):
+        judged = opened["judged"]["content"] if opened else {"directory": header["directory"], "package": header["package"]}
+        if len(by.keys) != 1 or not by(self.key_at(signed["actor"], judged["directory"]["seq"])):
             raise Wrong(f"{what}: the signature is not that of {signed['actor']}")
         expect((signed["network"], signed["format"], signed["algorithms"]), (self.network, FORMAT, ALGORITHMS), what)
         openings = parse(row["openings"], what + ": openings")
-        call = {name: value for name, value in openings["call"].items() if name != "salt"}
-        found = commitment(openings["call"]["salt"], "lockstep.call.v1", self.network, call)
-        expect(signed["call"], found, what + ": commitment to its call")
-        records = []
-        for opening in openings["records"]:
-            target = {"record": opening["record"], "expect": opening["expect"]}
-            records.append(commitment(opening["salt"], "lockstep.record.v1", self.network, target))
-        expect(signed["records"], records, what + ": commitments to its records")
         package = self.packages.get(judged["package"])
+        call = {"contract": package and package["name"]}
+        if openings["call"]:
+            call = {name: value for name, value in openings["call"].items() if name != "salt"}
+            found = commitment(openings["call"]["salt"], "lockstep.call.v1", self.network, call)
+            expect(signed["call"], found, what + ": commitment to its call")
+        expect(len(signed["records"]), len(openings["records"]), what + ": number of its records")
+        for target, opening in zip(signed["records"], openings["records"]):
+            if opening:
+                found = {"record": opening["record"], "expect": opening["expect"]}
+                found = commitment(opening["salt"], "lockstep.record.v1", self.network, found)
+                expect(target, found, what + ": commitment to one of its records")
+        if row["log"].split("/")[0] == signed["sequencer"] and not (opened and openings["call"] and all(openings["records"])):
+            raise Wrong(f"{what}: the node that sequenced it has not all of it")
         arguments = call.get("arguments")
-        expectations = [opening["expect"] for opening in openings["records"]]
+        known = [opening for opening in openings["records"] if opening]
+        expectations = [opening["expect"] for opening in known]
+        content = lambda name: opened[name]["content"] if opened else None
         self.cells("lockstep_intent", intent_id, row, {
-            "status": leaf["status"], "code": opened["code"]["content"], "reason": opened["reason"]["content"],
-            "message": opened["message"]["content"], "actor": signed["actor"], "nonce": signed["nonce"],
+            "status": leaf["status"], "code": content("code"), "reason": content("reason"),
+            "message": content("message"), "actor": signed["actor"], "nonce": signed["nonce"],
             "participant": signed["actor"].split("@")[1], "contract": call.get("contract"), "method": call.get("method"),
-            "contract_version": package and package["version"], "record_id": openings["records"][0]["record"],
-            "records": canonical([opening["record"] for opening in openings["records"]]),
-            "arguments": canonical(arguments) if "contract" in call else None,
+            "contract_version": package and package["version"], "record_id": known[0]["record"],
+            "records": canonical([opening["record"] for opening in known]),
+            "arguments": canonical(arguments) if "arguments" in call else None,
             "expect": canonical(expectations) if any(one is not None for one in expectations) else None,
             "submitted_at": leaf["submitted"], "decided_at": leaf["time"], "expires_at": signed["expires"]})
         return row, leaf, signed, call
@@ -512,7 +606,7 @@ class Check:
             expect((header["format"], header["rules"], header["algorithms"]), (FORMAT, RULES, ALGORITHMS), what)
             expect((header["record"], header["seq"], header["prev"]), (self.record, seq, previous), what + ": its place in the chain")
             expect(header["network"], self.network, what + ": network")
-            intent, leaf, signed, call = self.intent(header["intent"])
+            intent, leaf, signed, call = self.intent(header["intent"], header)
             expect((leaf["status"], row["event_id"] in leaf["events"]), ("applied", True), what + ": its intent's leaf names it")
             expect((signed["sequencer"], leaf["time"]), (header["sequencer"], header["time"]), what + ": sequencer and time")
             name, document, owner = self.specs[header["spec"]]
@@ -527,9 +621,9 @@ class Check:
                 "spec": name, "epoch": int(header["epoch"]), "seq": seq, "prev": previous,
                 "intent_id": header["intent"], "actor": signed["actor"], "contract": call.get("contract"),
                 "method": call.get("method"), "contract_version": manifest["version"], "time": header["time"],
-                "log": header["log"], "log_position": intent["log_position"]})
+                "log": self.meta["log"], "log_position": intent["log_position"]})
             self.change_rows(row["event_id"], changes)
-            self.leaves.append((intent, canonical(leaf).encode()))
+            self.leaves.append(intent)
             previous, self.last = row["event_id"], (row["event_id"], header)
         if not seq:
             raise Wrong(f"there is no event of {self.record}")
@@ -537,27 +631,47 @@ class Check:
 
     def replay(self, header, openings, what):
         place = {"network": self.network, "record": self.record, "seq": header["seq"]}
-        found = commitment(openings["reads"]["salt"], "lockstep.reads.v1", content=openings["reads"]["content"], **place)
-        expect(header["reads"], found, what + ": commitment to its reads")
-        rows = []
+        if openings["reads"]:
+            found = commitment(openings["reads"]["salt"], "lockstep.reads.v1", content=openings["reads"]["content"], **place)
+            expect(header["reads"], found, what + ": commitment to its reads")
+        rows, given = [], openings.get("given", {})
         for section, body in openings["sections"].items():
             sealed, inside = header["sections"][section], {"section": section, **place}
             for part in ("changes", "notifications"):
                 found = commitment(body[part]["salt"], f"lockstep.{part}.v1", content=body[part]["content"], **inside)
                 expect(sealed.get(part), found, f"{what}: commitment to the {part} of {section}")
-            content = self.sections.get(section, (None, 0, None))[0]
+            content, _, _, hidden = self.sections.get(section, (None, 0, None, False))
             for operation in body["changes"]["content"]:
-                content, before = apply(content, operation)
-                rows.append((section, operation, before))
+                if not hidden:
+                    content, before = apply(content, operation)
+                rows.append((section, operation, UNKNOWN if hidden else before))
+            if section in given:
+                content = given[section]["content"]
+            elif hidden:
+                raise Wrong(f"{what}: section {section} was hidden before, and is not given")
             found = commitment(body["content"]["salt"], "lockstep.content.v1", content=content, **inside)
             expect(sealed["content"], found, f"{what}: commitment to the content of {section}")
-            self.sections[section] = (content, header["seq"], found)
+            self.sections[section] = (content, header["seq"], found, False)
+        for section, one in given.items():
+            sealed = header["sections"][section]
+            found = commitment(one["salt"], "lockstep.content.v1", content=one["content"], section=section,
+                               **{**place, "seq": sealed["seq"]})
+            expect(sealed["content"], found, f"{what}: commitment to the content of {section}, which is given")
+            self.sections[section] = (one["content"], sealed["seq"], found, False)
         for section, sealed in header["sections"].items():
-            content, seq, found = self.sections.get(section, (None, None, None))
+            if "changes" in sealed and section not in openings["sections"] and section not in given:
+                self.may_hide(header, section, what)
+                self.sections[section] = (None, header["seq"], sealed["content"], True)
+            content, seq, found, _ = self.sections.get(section, (None, None, None, False))
             expect((sealed["seq"], sealed["content"]), (seq, found), f"{what}: section {section} in its header")
-            expect("changes" in sealed, section in openings["sections"], f"{what}: whether section {section} was written")
+            if section in openings["sections"]:
+                expect("changes" in sealed, True, f"{what}: whether section {section} was written")
         expect(sorted(header["sections"]), sorted(self.sections), f"{what}: its sections")
         return rows
+
+    def may_hide(self, header, section, what):
+        if self.meta["log"].split("/")[0] == header["sequencer"]:
+            raise Wrong(f"{what}: the node that sequenced it has not section {section}")
 
     def change_rows(self, event_id, changes):
         rows = self.rows("SELECT * FROM lockstep_change WHERE event_id = ? ORDER BY position", event_id)
@@ -566,7 +680,8 @@ class Check:
         for position, (row, (section, operation, before)) in enumerate(zip(rows, changes)):
             self.cells("lockstep_change", f"{event_id}, position {position}", row, {
                 "position": position, "section": section, "op": operation["op"], "path": operation["path"],
-                "from_path": operation.get("from"), "before": None if before is None else canonical(before),
+                "from_path": operation.get("from"), **({} if before is UNKNOWN else
+                    {"before": None if before is None else canonical(before)}),
                 "value": canonical(operation["value"]) if "value" in operation else None})
 
     # The row that people query.
@@ -580,10 +695,12 @@ class Check:
         content = lambda section: self.sections.get(section, (None,))[0]
         expected = {section: None if content(section) is None else canonical(content(section))
                     for section in ["parties", *self.entry["sections"]]}
+        hidden = sorted(section for section, one in self.sections.items() if one[3])
         for column, projection in self.entry.get("projections", {}).items():
             expected[column] = projected(content(projection["section"]), projection["pointer"], projection["type"])
         expected.update(record_id=self.record, lockstep_seq=int(header["seq"]), lockstep_head=head, lockstep_contract=self.on,
-                        lockstep_scope="full", lockstep_updated_at=header["time"])
+                        lockstep_scope="partial" if hidden else "full", lockstep_hidden=canonical(hidden) if hidden else None,
+                        lockstep_updated_at=header["time"])
         self.cells(self.spec, self.record, rows[0], expected)
         return f"{len(expected)} cells of {self.spec} are what the chain says"
 
@@ -598,9 +715,14 @@ class Check:
                     "seq": row["seq"], "head": row["head"]}
             leaves[row["log_position"]] = canonical(leaf).encode()
         events = {row["event_id"] for row in self.rows("SELECT event_id FROM lockstep_event")}
-        for row in self.rows("SELECT intent_id, log_position, outcome FROM lockstep_intent"):
+        self.received = {row["intent_id"]: row for row in self.rows("SELECT * FROM lockstep_feed")}
+        for row in self.rows("SELECT intent_id, log_position, openings, outcome FROM lockstep_intent"):
             leaf = parse(row["outcome"], f"outcome of {row['intent_id']}")["leaf"]
-            leaves[row["log_position"]] = canonical(leaf).encode()
+            feed = self.received.get(row["intent_id"])
+            leaves[row["log_position"]] = bytes(feed["leaf"]) if feed else canonical(leaf).encode()
+            if feed:
+                self.receipt(feed, row, leaf)
+                continue
             for event in leaf["events"]:
                 if event not in events:
                     self.findings.append(f"log: event {event} of intent {row['intent_id']} is missing from lockstep_event")
@@ -608,13 +730,38 @@ class Check:
         for position, found in sorted(self.leaf_hashes.items()):
             if self.tiles.node(0, position) != found:
                 self.findings.append(f"log: the leaf at {position} is not the one whose hash the log holds")
-        return f"{len(leaves)} leaves, each hash is in the tree"
+        own = len(leaves) - len(self.received)
+        return f"{len(leaves)} leaves, each hash is in the tree; {own} of its own, {len(self.received)} received"
+
+    def receipt(self, feed, intent, leaf):
+        """What this node noted of an outcome that another one sequenced, and that it stands in the other's log."""
+        what = f"received {feed['intent_id'][:12]}"
+        noted, outcome = parse(feed["leaf"], what + ": leaf"), canonical(leaf).encode()
+        digest = lambda stored: sha256(bytes(stored))
+        expect((noted["kind"], noted["intent"], noted["network"]), ("received", feed["intent_id"], self.network), what)
+        expect((noted["log"], noted["position"]), (feed["log"], feed["position"]), what + ": its place")
+        expect(noted["leaf"], leaf_hash(outcome).hex(), what + ": the outcome's leaf")
+        expect(noted["outcome"], digest(intent["outcome"]), what + ": digest of its outcome")
+        expect(noted["openings"], digest(intent["openings"]), what + ": digest of its openings")
+        for event in noted["events"]:
+            stored = self.rows("SELECT openings FROM lockstep_event WHERE event_id = ?", event["event"])
+            if not stored:
+                self.findings.append(f"log: event {event['event']} of intent {feed['intent_id']} is missing from lockstep_event")
+            elif digest(stored[0]["openings"]) != event["openings"]:
+                self.findings.append(f"log: the openings of event {event['event']} are not those that were received")
+        node = feed["log"].split("/")[0]
+        size, root = checkpoint(feed["note"], f"lockstep/{self.network}/{feed['log']}", self.node_key(node))
+        expect((noted["size"], noted["root"]), (size, root.hex()), what + ": the head that proves it")
+        path = bytes(feed["path"])
+        path = [path[at:at + 32] for at in range(0, len(path), 32)]
+        found = path_root(leaf_hash(outcome), feed["position"], size, path)
+        expect(found.hex(), root.hex(), f"{what}: the root that its path in {feed['log']} leads to")
 
     def place(self, key):
         name = self.meta.get("log", "")
-        if not re.fullmatch("[0-9a-f]{64}", key or self.nodes.get(name.split("/")[0], "")):
+        if not re.fullmatch("[0-9a-f]{64}", key or self.node_key(name.split("/")[0])):
             raise Wrong(f"there is no key of node {name.split('/')[0]}")
-        key, origin = key or self.nodes[name.split("/")[0]], f"lockstep/{self.network}/{name}"
+        key, origin = key or self.node_key(name.split("/")[0]), f"lockstep/{self.network}/{name}"
         notes, previous = {}, 0
         for row in self.rows("SELECT * FROM lockstep_checkpoint WHERE log = ? ORDER BY size", name):
             size, root = checkpoint(row["note"], origin, key)
@@ -626,11 +773,11 @@ class Check:
         size = max(notes)
         expect(sorted(self.leaf_hashes), list(range(size)), f"the positions of the leaves under the checkpoint of size {size}")
         expect(self.tiles.range(0, size).hex(), notes[size].hex(), f"the root over all {size} leaves")
-        for row, leaf in self.leaves:
+        for row in self.leaves:
             index, covering = row["log_position"], row["checkpoint"]
             if covering not in notes or not 0 <= index < covering:
                 raise Wrong(f"lockstep_intent.checkpoint of {row['intent_id']} names no checkpoint that covers it")
-            found = path_root(leaf_hash(leaf), index, covering, self.tiles.path(index, covering))
+            found = path_root(self.leaf_hashes[index], index, covering, self.tiles.path(index, covering))
             expect(found.hex(), notes[covering].hex(), f"the root that the path of leaf {index} leads to")
         self.head = (size, notes[size], origin, key)
         return f"{len(self.leaves)} leaves of this record proved under {len(notes)} signed checkpoints; the last has size {size}"

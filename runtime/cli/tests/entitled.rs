@@ -1,5 +1,7 @@
 //! What an organisation sees of a record while it is in, out, and back: two nodes, two databases, one timeline.
 
+#![allow(clippy::unwrap_used, reason = "a test says what it expects by failing")]
+
 mod support;
 
 use lockstep_core::json;

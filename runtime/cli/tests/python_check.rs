@@ -182,3 +182,45 @@ fn what_is_not_taken_on_trust_is_held_against_the_database() {
     let (status, said) = made.check("nowhere.db", "acme:sale-1", &[]);
     assert!(status == 2 && said.contains("cannot read nowhere.db"), "{said}");
 }
+
+#[test]
+fn a_replica_passes_as_far_as_it_may_see_and_tampered_it_does_not() {
+    if python().is_none() {
+        return;
+    }
+    let scratch = documents::scratch("python-network");
+    documents::run(&scratch, &["demo", "--network", "--dir", "network", "--quiet"], &[0]);
+    let node = |name: &str| Made {
+        dir: scratch.join("network").join(name),
+        script: repository().join("tools/lockstep_check.py"),
+    };
+    for name in ["seller", "buyer", "inspector", "regulator"] {
+        let (status, said) = node(name).check("lockstep.db", "seller:sale-1", &["--checkpoint", "checkpoint"]);
+        assert_eq!(status, 0, "{name}: {said}");
+    }
+    let inspector = node("inspector");
+    let first = "(SELECT min(intent_id) FROM lockstep_feed)";
+    let event = "(SELECT event_id FROM lockstep_event WHERE seq = 2)";
+    let cases = [
+        ("told", "UPDATE house_sale SET negotiation = '{\"offers\":[]}'".to_owned(), "house_sale.negotiation of"),
+        ("seen", "UPDATE house_sale SET lockstep_hidden = NULL".to_owned(), "house_sale.lockstep_hidden of"),
+        ("whole", "UPDATE house_sale SET lockstep_scope = 'full'".to_owned(), "house_sale.lockstep_scope of"),
+        ("path", format!("UPDATE lockstep_feed SET path = CAST(zeroblob(length(path)) AS BLOB) WHERE intent_id = {first}"), "the root that its path in seller/1 leads to"),
+        ("note", "UPDATE lockstep_feed SET note = replace(note, char(10) || char(10), char(10) || char(32) || char(10))".to_owned(), "the note is not a checkpoint"),
+        ("leaf", format!("UPDATE lockstep_feed SET position = position + 1 WHERE intent_id = {first}"), "its place"),
+        ("lost", "DELETE FROM lockstep_feed".to_owned(), "is not the one whose hash the log holds"),
+        ("openings", "UPDATE lockstep_intent SET openings = CAST(replace(CAST(openings AS TEXT), 'expect', 'expekt') AS BLOB)".to_owned(), "digest of its openings"),
+        ("thinned", format!("DELETE FROM lockstep_event WHERE event_id = {event}"), "is missing from lockstep_event"),
+        (
+            "vote",
+            "UPDATE lockstep_directory SET envelope = CAST(substr(CAST(envelope AS TEXT), 1, instr(CAST(envelope AS TEXT), '},{\"keyid\"')) || ']}' AS BLOB) WHERE kind = 'contract.propose'".to_owned(),
+            "of 3 participants signed it, it needs 3",
+        ),
+    ];
+    for (name, sql, expected) in cases {
+        let copy = inspector.edited(name, &sql);
+        let (status, said) = inspector.check(&copy, "seller:sale-1", &[]);
+        assert_eq!(status, 1, "{name}: {said}");
+        assert!(said.contains(expected), "{name} should name {expected:?}:\n{said}");
+    }
+}

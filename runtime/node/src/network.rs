@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
-use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::directory::{Body, Directory, DirectoryEvent};
 use lockstep_core::intent::Refusal;
 use lockstep_core::json::{Json, Object, json};
 use lockstep_core::names::NodeName;
@@ -31,6 +31,7 @@ use crate::load;
 use crate::open::Node;
 use crate::submit::{Decided, SubmitError};
 
+use answer::CLOCK_TOLERANCE;
 pub use dial::{Serving, keep_connected};
 pub use invited::{Guest, GuestError, ask_to_join};
 
@@ -38,6 +39,8 @@ pub use invited::{Guest, GuestError, ask_to_join};
 const OUTBOX: usize = 64;
 /// Most connections at once of those whom the directory does not know.
 const GUESTS: usize = 16;
+/// How long to wait for a voter that is not connected.
+const CONNECTION: Duration = Duration::from_secs(10);
 /// How long a vote may take; longer than the voter waits for the events before.
 const VOTE: Duration = Duration::from_secs(20);
 /// Between two looks for a connection or an outcome.
@@ -274,6 +277,15 @@ impl Node {
         tokio::time::timeout(timeout, proposal).await.unwrap_or(Err(SubmitError::TimedOut(timeout)))
     }
 
+    /// Whether this node would countersign an event that nodes countersign: what it would not, nobody is asked for.
+    pub(crate) fn would_sign(&self, event: &DirectoryEvent) -> Result<(), Refusal> {
+        if matches!(event.body, Body::ParticipantAdd { .. }) {
+            return Ok(());
+        }
+        let signable = self.directory().countersignable(event, self.now(), CLOCK_TOLERANCE);
+        signable.map_err(|error| Refusal::new(Code::DirectoryRefused, error.to_string()))
+    }
+
     /// Collects the votes that an event of the directory needs.
     pub(crate) async fn with_votes(&self, network: Option<&Arc<Network>>, mut event: DirectoryEvent) -> DirectoryEvent {
         let directory = self.directory();
@@ -284,13 +296,19 @@ impl Node {
             return directory.settled(&event);
         };
         let mut asked = tokio::task::JoinSet::new();
-        for (name, _) in directory.nodes().iter().filter(|(name, _)| name.as_str() != self.name().as_str()) {
-            let Some(out) = network.out(name) else { continue };
+        for name in directory.nodes().keys().filter(|name| name.as_str() != self.name().as_str()) {
+            let voter = directory.active_node(name).map(|node| node.participant.as_str());
+            if !directory.voters().any(|voting| Some(voting) == voter) {
+                continue;
+            }
             let (answer, waiting) = oneshot::channel();
             guard(&network.votes).insert((name.clone(), event.head()), answer);
             let message = Message::Vote { event: event.stored() };
+            let (network, name) = (network.clone(), name.clone());
             asked.spawn(async move {
-                out.send(message).await.ok()?;
+                // Who has just come in, or was cut off, is back in a moment.
+                let (waiter, _waiting) = oneshot::channel::<()>();
+                tokio::time::timeout(CONNECTION, network.send(&name, message, &waiter)).await.ok()??;
                 tokio::time::timeout(VOTE, waiting).await.ok()?.ok()?
             });
         }

@@ -294,6 +294,7 @@ impl Node {
         timeout: Duration,
     ) -> Result<(), SubmitError> {
         if self.directory().sequencer() == self.name().as_str() {
+            self.would_sign(&event)?;
             let event = self.with_votes(self.network(), event).await;
             return self.take_directory(event, package, timeout).await;
         }

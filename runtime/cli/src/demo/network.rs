@@ -21,6 +21,8 @@ use crate::output::{Output, Style};
 const PATIENCE: &str = "20s";
 /// The sections that the four are to see differently.
 const SECTIONS: [&str; 3] = ["listing", "negotiation", "inspection"];
+/// Those who may not see the negotiation.
+const UNENTITLED: [&str; 2] = ["inspector", "regulator"];
 
 /// The four, in the order in which they come.
 struct Network {
@@ -40,11 +42,12 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let mut network = Network::make(context.output, &dir)?;
     network.agree(&dir)?;
     network.sell()?;
-    let hidden = network.hidden_bytes()?;
+    let (shown, hidden) = (network.negotiation_to(&["buyer"])?, network.negotiation_to(&UNENTITLED)?);
     let sides = network.side_by_side(context).await?;
-    beat_sides(context.output, &sides, hidden);
+    beat_sides(context.output, &sides, shown, hidden);
     let back = network.cut_off(context).await?;
-    let hidden = hidden.max(network.hidden_bytes()?);
+    let (shown, hidden) =
+        (shown.max(network.negotiation_to(&["buyer"])?), hidden.max(network.negotiation_to(&UNENTITLED)?));
     let clean = back.iter().all(|side| side.clean);
     let same = same_heads(&back);
     next(context.output, &dir, same && clean, started.elapsed());
@@ -55,7 +58,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let verify: Json = back.iter().map(|side| json!({"node": side.name, "clean": side.clean})).collect();
     context.output.document(&json!({
         "dir": dir.display().to_string(), "nodes": nodes, "same_heads": same, "verify": verify,
-        "hidden_bytes_seen": hidden, "seconds": millis(started)
+        "hidden_bytes_seen": hidden, "negotiation_bytes_to_buyer": shown, "seconds": millis(started)
     }));
     Ok(if same && clean && hidden == 0 { Exit::Done } else { Exit::Found })
 }
@@ -173,20 +176,20 @@ impl Network {
         self.wait()
     }
 
-    /// Bytes of the negotiation that left any node for one that may not see it, counted on what was sent.
-    fn hidden_bytes(&self) -> Result<u64, CliError> {
-        let mut hidden = 0;
+    /// Bytes of the negotiation that left any node for one of these, counted on what was sent.
+    fn negotiation_to(&self, names: &[&str]) -> Result<u64, CliError> {
+        let mut sum = 0;
         for organisation in self.all() {
             let status = organisation.does(&["network", "status"])?;
             for peer in status.get("peers").and_then(Json::as_array).unwrap_or_default() {
                 let to = peer.get("node").and_then(Json::as_str).unwrap_or_default();
                 let bytes = peer.get("sent_bytes").and_then(|sent| sent.get("negotiation")).and_then(Json::as_u64);
-                if ["inspector", "regulator"].contains(&to) {
-                    hidden += bytes.unwrap_or_default();
+                if names.contains(&to) {
+                    sum += bytes.unwrap_or_default();
                 }
             }
         }
-        Ok(hidden)
+        Ok(sum)
     }
 
     async fn side_by_side(&self, context: &Context) -> Result<Vec<Side>, CliError> {
@@ -268,7 +271,7 @@ fn same_heads(sides: &[Side]) -> bool {
     sides.iter().map(|side| &side.head).collect::<BTreeSet<_>>().len() == 1 && sides.iter().all(|side| side.rows > 0)
 }
 
-fn beat_sides(output: Output, sides: &[Side], hidden: u64) {
+fn beat_sides(output: Output, sides: &[Side], shown: u64, hidden: u64) {
     title(output, 3, "The same row in four databases, each with what its owner may see.");
     let rows: Vec<Vec<String>> = sides
         .iter()
@@ -280,7 +283,7 @@ fn beat_sides(output: Output, sides: &[Side], hidden: u64) {
         })
         .collect();
     output.table(&["database", "head", "listing", "negotiation", "inspection", "scope", "verify"], &rows);
-    output.line(format!("  bytes of negotiation sent to inspector and regulator: {hidden}"));
+    output.line(format!("  bytes of negotiation sent to the buyer: {shown}, to inspector and regulator: {hidden}"));
 }
 
 fn next(output: Output, dir: &Path, good: bool, took: Duration) {

@@ -338,9 +338,11 @@ async fn approve(context: &Context, wanted: &str, yes: bool) -> Result<Exit, Cli
     let home = context.home()?;
     let name = by_digest(&Stored::open(&home).await?.directory().await?, wanted).unwrap_or_else(|| wanted.to_owned());
     let package = deployed(context, &name).await?;
+    if !yes && context.output.json {
+        return Err(CliError::new(Code::Usage, "with --json nobody reads what is approved").hint("give --yes, too"));
+    }
     if !yes {
-        show(&Context { output: crate::output::Output { json: false, ..context.output }, ..context.clone() }, &name)
-            .await?;
+        show(context, &name).await?;
         eprint!("approve {}@{} ({})? type yes: ", package.manifest.name, package.manifest.version, package.digest());
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|error| CliError::new(Code::Io, error.to_string()))?;
@@ -376,9 +378,14 @@ fn describe_all(directory: &Directory) -> Vec<Json> {
         .map(|(name, version, contract)| {
             let approvals: Json =
                 contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
+            let missing = directory.voters().filter(|voter| !contract.approvals.contains(*voter)).map(Json::from);
+            let missing: Json = match contract.status {
+                Status::Proposed => missing.collect(),
+                _ => Json::Array(Vec::new()),
+            };
             json!({
                 "name": name.as_str(), "version": version.to_string(), "digest": contract.manifest.digest().to_string(),
-                "status": contract.status.as_str(), "approvals": approvals
+                "status": contract.status.as_str(), "approvals": approvals, "missing": missing
             })
         })
         .collect()

@@ -1,5 +1,6 @@
 //! `lockstep events` and `lockstep notifications`: what happened, in order, and what happens next.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, Style};
 use crate::stored::usage;
+use crate::verbs::called::{called, hidden_calls};
 
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -68,11 +70,12 @@ pub(crate) async fn run_events(context: &Context, args: EventsArgs) -> Result<Ex
             None => events(database.as_ref(), after, PAGE).await?,
         };
         let ended = found.is_empty();
+        let hidden = hidden_calls(database.as_ref(), found.iter().map(|happening| &happening.json)).await?;
         for Happening { position, json } in found {
             after = Some(position);
             let shown = spec.as_ref().is_none_or(|spec| text(&json, "spec") == spec.as_str());
             if shown {
-                print_event(context.output, &json);
+                print_event(context.output, &json, &hidden);
             }
         }
         if ended && !args.follow {
@@ -112,13 +115,10 @@ fn text<'a>(json: &'a Json, name: &str) -> &'a str {
     json.get(name).and_then(Json::as_str).unwrap_or_default()
 }
 
-fn print_event(output: Output, event: &Json) {
+fn print_event(output: Output, event: &Json, hidden: &BTreeSet<String>) {
     output.document(event);
     let number = |name: &str| event.get(name).and_then(Json::as_u64).unwrap_or_default();
-    let called = match text(event, "method") {
-        "" => "raw changes".to_owned(),
-        method => format!("{}.{method}", text(event, "contract")),
-    };
+    let called = called(event, hidden);
     output.line(format!(
         "{}  {}  {}  seq {}  {called} by {}",
         output.styled(Style::Dim, &number("position").to_string()),

@@ -9,6 +9,7 @@ use lockstep_core::tables::{Cell, Row, name};
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::stored::{Stored, usage};
+use crate::verbs::called::{called, hidden_calls};
 
 /// The ways in which an intent ends.
 const STATUSES: [&str; 3] = ["applied", "rejected", "expired"];
@@ -59,11 +60,9 @@ pub(crate) async fn run(context: &Context, args: &ListArgs) -> Result<Exit, CliE
     let answer = stored.database().query(&sql, args.limit).await?;
     let listed: Vec<Json> = answer.rows.iter().map(describe).collect();
     let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
+    let hidden = hidden_calls(stored.database(), &listed).await?;
     let row = |one: &Json| {
-        let called = match text(one, "method") {
-            method if method.is_empty() => "raw changes".to_owned(),
-            method => format!("{}.{method}", text(one, "contract")),
-        };
+        let called = called(one, &hidden);
         let why = match text(one, "reason") {
             reason if reason.is_empty() => text(one, "code"),
             reason => format!("{}: {reason}", text(one, "code")),

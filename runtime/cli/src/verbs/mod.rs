@@ -1,6 +1,7 @@
 //! The verbs, one file each.
 
 pub(crate) mod actor;
+pub(crate) mod called;
 pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod directory;

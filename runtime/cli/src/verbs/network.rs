@@ -73,8 +73,10 @@ pub(crate) enum NetworkVerb {
         participant: String,
     },
     /// Leave the network; the tables stay yours
+    #[command(after_help = "Example:\n  lockstep network leave")]
     Leave,
     /// The nodes of the network
+    #[command(after_help = "Example:\n  lockstep network peers --json")]
     Peers,
     /// Whether this node has all that the others have for it, and they what it has for them
     #[command(after_help = "Example:\n  lockstep network status --wait 30s")]

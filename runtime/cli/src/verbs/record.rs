@@ -1,5 +1,7 @@
 //! `lockstep record`: what a record holds, now and at any earlier moment, and how it came to that.
 
+use std::collections::BTreeSet;
+
 use clap::Subcommand;
 use lockstep_core::codes::Code;
 use lockstep_core::directory::{Directory, SpecEntry};
@@ -15,6 +17,7 @@ use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, Style};
 use crate::stored::{Stored, Viewer, damaged, record_table, replayed, text, usage, value};
+use crate::verbs::called::{called, hidden_calls};
 use crate::verbs::records;
 
 /// Characters of JSON that are shown on one line.
@@ -80,7 +83,8 @@ pub(crate) async fn run(context: &Context, verb: RecordVerb) -> Result<Exit, Cli
             let table = record_table(&directory, &spec)?;
             let record = RecordId::parse(&id).map_err(usage)?;
             let history = history(&stored, &directory, &table, &record, viewer).await?;
-            history.iter().for_each(|event| print_event(output, event));
+            let hidden = hidden_calls(stored.database(), &history).await?;
+            history.iter().for_each(|event| print_event(output, event, &hidden));
             output.document(&Json::from(history));
         }
         RecordVerb::List { spec, limit } => {
@@ -150,7 +154,8 @@ async fn then(
     let (_, step) = steps
         .last()
         .ok_or_else(|| CliError::new(Code::NotFound, format!("{record} was not there yet at that time")))?;
-    Ok(describe(record, &step.after, &step.entry, "full", step.header.time, viewer))
+    let scope = if step.after.hidden().next().is_some() { "partial" } else { "full" };
+    Ok(describe(record, &step.after, &step.entry, scope, step.header.time, viewer))
 }
 
 /// The record's events, replayed; all of them belong to this spec.
@@ -178,17 +183,19 @@ fn describe(
     viewer: Option<&Viewer>,
 ) -> Json {
     let parties = state.parties();
-    let (mut sections, mut versions) = (Object::new(), Object::new());
+    let (mut sections, mut versions, mut hidden) = (Object::new(), Object::new(), Vec::new());
     for (section, held) in &state.sections {
         if viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, state.seq, section)) {
             sections.insert(section.clone(), Json::clone(&held.content));
             versions.insert(section.clone(), Json::from(held.seq));
+            hidden.extend(held.hidden.then(|| Json::from(section)));
         }
     }
     json!({
         "spec": state.spec.as_str(), "record_id": record.as_str(), "seq": state.seq, "contract": state.on.name.as_str(),
         "contract_version": state.on.version.to_string(), "scope": scope, "head": state.head.to_string(),
-        "updated_at": time.to_string(), "sections": sections, "versions": versions
+        "updated_at": time.to_string(), "sections": sections, "versions": versions,
+        "hidden": hidden
     })
 }
 
@@ -210,7 +217,12 @@ fn print_record(output: Output, shown: &Json) {
             output.styled(Style::Bold, section),
             output.styled(Style::Dim, &format!("last written at seq {}", version.unwrap_or_default()))
         ));
-        output.line(indented(content, 1));
+        let hidden = shown.get("hidden").and_then(Json::as_array).unwrap_or_default();
+        if hidden.contains(&Json::from(section)) {
+            output.line("  hidden from this node");
+        } else {
+            output.line(indented(content, 1));
+        }
     }
 }
 
@@ -268,13 +280,10 @@ pub(crate) fn change(section: &str, operation: &Operation) -> Json {
     })
 }
 
-fn print_event(output: Output, event: &Json) {
+fn print_event(output: Output, event: &Json, hidden: &BTreeSet<String>) {
     let part = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
     let seq = event.get("seq").and_then(Json::as_u64).unwrap_or_default();
-    let called = match part(event, "method") {
-        method if method.is_empty() => "raw changes".to_owned(),
-        method => format!("{}.{method}", part(event, "contract")),
-    };
+    let called = called(event, hidden);
     output.line(format!(
         "{}  {}  {called} by {}",
         output.styled(Style::Bold, &format!("seq {seq}")),

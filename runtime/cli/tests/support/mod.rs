@@ -1,9 +1,15 @@
 //! A small real node for tests of the command line: three actors, a contract, a sale with what can happen to it.
 
-#![allow(clippy::unwrap_used, dead_code, reason = "a test says what it expects by failing; not every test uses all")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    dead_code,
+    reason = "a test says what it expects by failing; not every test uses all"
+)]
 
 pub(crate) mod daemon;
 pub(crate) mod packages;
+pub(crate) mod schemas;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the events before one to be signed may take to come: a package among them is compiled first.
 const BEFORE: Duration = Duration::from_secs(15);
 /// How far ahead an event of the directory may be of this node's clock for its signature.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
 
 impl Session {
     /// Reads what comes; what takes longer goes on beside it.

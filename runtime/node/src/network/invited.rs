@@ -37,7 +37,9 @@ pub(super) async fn host(
         },
     };
     if let Err(ended) = served {
-        network.strangers.fetch_add(1, Ordering::Relaxed);
+        // Who closes has done nothing wrong.
+        let refused = u64::from(!matches!(ended, Ended::Transport(_)));
+        network.strangers.fetch_add(refused, Ordering::Relaxed);
         let (code, message) = ("not_admitted".to_owned(), ended.to_string());
         drop(out.send(Message::Bye { code, message }).await);
     }
@@ -61,7 +63,7 @@ async fn serve(node: &Node, out: &mpsc::Sender<Message>, mut receiver: Box<dyn F
     if !invitation.opened_by(secret.as_bytes()) {
         return Err(refuse("the invitation's secret is another one".to_owned()));
     }
-    let gone = |_| Ended::Own("it is gone".to_owned());
+    let gone = |_| Ended::Transport(TransportError::Closed);
     out.send(node.directory_message(&node.past().after(0))).await.map_err(gone)?;
     while let Some(message) = next(&mut receiver).await? {
         let Message::Propose { number, event, package: None } = message else {
