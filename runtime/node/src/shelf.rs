@@ -27,6 +27,9 @@ use crate::load::{cell, records_named};
 use crate::open::NodeError;
 use crate::reply::{growth, path};
 
+/// A page ends after so many bytes of shares: one more must fit into a frame with them.
+const PAGE_BYTES: usize = 4 << 20;
+
 /// A page of the outcomes of this node's log, cut to a viewer's part.
 pub(crate) struct Page {
     /// The position after the last outcome looked at.
@@ -81,11 +84,16 @@ impl<'a> Shelf<'a> {
         let intents = self.table(name::INTENT)?;
         let after = i64::try_from(from).unwrap_or(i64::MAX) - 1;
         let rows = self.database.follow(intents, "log_position", Some(after), limit).await?;
-        let (mut next, more) = (from, rows.len() == limit);
+        let (mut next, mut more) = (from, rows.len() == limit);
+        let mut bytes = 0;
         let mut shares = Vec::new();
         let mut heads: BTreeMap<RecordId, HeadAt> = BTreeMap::new();
         let received = self.received(&rows).await?;
         for row in &rows {
+            if bytes > PAGE_BYTES {
+                more = true;
+                break;
+            }
             next = count(intents, row, "log_position")? + 1;
             let id = text(intents, row, "intent_id");
             if received.contains_key(id) {
@@ -94,6 +102,7 @@ impl<'a> Shelf<'a> {
             } else {
                 let place = self.own_place(log, row).await?;
                 if let Some(mut share) = self.share(row, place, viewer).await? {
+                    bytes += share.bytes();
                     share.growth = self.growth(log, known, share.place.size).await?;
                     shares.push(share);
                 }

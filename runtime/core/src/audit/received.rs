@@ -24,6 +24,8 @@ pub(super) struct Receipt {
     pub(super) received: Option<Received>,
     /// Hash of its leaf.
     pub(super) hash: Digest,
+    /// The log that the row names beside the leaf.
+    pub(super) told_log: Option<String>,
 }
 
 /// The receipts by the intent that their row names, by the one that their leaf names, and by their leaf's hash.
@@ -43,7 +45,8 @@ pub(super) struct Arrival {
 impl Arrival {
     /// The log that it says the outcome comes from, and the node whose log that is.
     pub(super) fn log(&self) -> Option<(&str, NodeName)> {
-        let log = self.trusted.as_ref().or(self.receipt.received.as_ref())?.log.as_str();
+        let said = self.trusted.as_ref().or(self.receipt.received.as_ref()).map(|received| received.log.as_str());
+        let log = said.or(self.receipt.told_log.as_deref())?;
         Some((log, NodeName::parse(log.split('/').next()?).ok()?))
     }
 }
@@ -57,7 +60,8 @@ impl Receipts {
         let mut receipts = Receipts::default();
         for row in rows.indexes() {
             let stored = rows.bytes(row, "leaf");
-            let receipt = Receipt { row, received: Received::read(stored).ok(), hash: leaf_hash(stored) };
+            let told_log = rows.text(row, "log").map(str::to_owned);
+            let receipt = Receipt { row, received: Received::read(stored).ok(), hash: leaf_hash(stored), told_log };
             if let Some(received) = &receipt.received {
                 receipts.by_intent.entry(received.intent.to_string()).or_insert_with(|| receipt.clone());
             }

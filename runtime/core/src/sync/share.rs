@@ -169,6 +169,13 @@ fn cut_event(event: &SourceEvent<'_>, viewer: &Viewer, whole: bool) -> SharedEve
 }
 
 impl Share {
+    /// Bytes of what it holds, about as many as it has on the way.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let events = self.events.iter().map(|event| event.header.len() + event.openings.len());
+        self.envelope.len() + self.openings.len() + self.outcome.len() + events.sum::<usize>()
+    }
+
     /// Whether its leaf stands in the log that it names, under a head which that log's node signed.
     #[must_use]
     pub fn is_in_its_log(&self, directory: &Directory) -> bool {

@@ -18,6 +18,8 @@ use crate::submit::SubmitError;
 
 /// How long a batch of what was received may take.
 const COMMIT: Duration = Duration::from_secs(60);
+/// Bytes of shares of one peer that wait for something.
+const MOST_HELD: usize = 64 << 20;
 /// How long an answer to a fetch may take.
 const FETCH: Duration = Duration::from_secs(10);
 /// How often what waits is tried again at once.
@@ -75,6 +77,9 @@ impl Session {
             if held.is_empty() || held.len() == before {
                 break;
             }
+        }
+        if held.iter().map(Share::bytes).sum::<usize>() > MOST_HELD {
+            return Err(Ended::Own("more of it waits than this node keeps; it is asked for again".to_owned()));
         }
         let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
         self.network.peer(&self.peer, |peer| (peer.held, peer.complete) = (count, !more));
