@@ -207,7 +207,7 @@ fn a_replica_passes_as_far_as_it_may_see_and_tampered_it_does_not() {
         ("whole", "UPDATE house_sale SET lockstep_scope = 'full'".to_owned(), "house_sale.lockstep_scope of"),
         ("path", format!("UPDATE lockstep_feed SET path = CAST(zeroblob(length(path)) AS BLOB) WHERE intent_id = {first}"), "the root that its path in seller/1 leads to"),
         ("note", "UPDATE lockstep_feed SET note = replace(note, char(10) || char(10), char(10) || char(32) || char(10))".to_owned(), "the note is not a checkpoint"),
-        ("leaf", format!("UPDATE lockstep_feed SET position = position + 1 WHERE intent_id = {first}"), "its place"),
+        ("leaf", format!("UPDATE lockstep_feed SET position = position + 1000 WHERE intent_id = {first}"), "its place"),
         ("lost", "DELETE FROM lockstep_feed".to_owned(), "is not the one whose hash the log holds"),
         ("openings", "UPDATE lockstep_intent SET openings = CAST(replace(CAST(openings AS TEXT), 'expect', 'expekt') AS BLOB)".to_owned(), "digest of its openings"),
         ("thinned", format!("DELETE FROM lockstep_event WHERE event_id = {event}"), "is missing from lockstep_event"),

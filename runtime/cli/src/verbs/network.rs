@@ -230,14 +230,14 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
     let keys = Keys::in_dir(&dir, &node, &admin)?;
     let new = NewNode { name: node.clone(), key: keys.node.public(), addresses };
     let transport = TlsTransport::new(Arc::new(keys.node.signer.clone()), Bounds::default(), Arc::new(|_| true));
-    let body = Body::ParticipantJoin(Box::new(Join {
+    let join = Join {
         invitation: line.invitation.clone(),
         secret: line.secret,
         participant,
         admin: (admin.clone(), keys.admin.public()),
         node: new,
-    }));
-    let events = ask(&transport, &line, &admin, &body, &keys.admin).await?;
+    };
+    let events = ask(&transport, &line, &admin, &join, &keys.admin).await?;
     let database = match &context.database {
         Some(url) => url.clone(),
         None => format!("sqlite:{}", dir.join("lockstep.db").display()),
@@ -284,15 +284,20 @@ async fn ask(
     transport: &TlsTransport,
     line: &Line,
     admin: &ActorId,
-    body: &Body,
+    join: &Join,
     key: &Key,
 ) -> Result<Events, CliError> {
+    let (own, body) = (join.node.key, Body::ParticipantJoin(Box::new(join.clone())));
     let mut tries = 1;
     loop {
         let guest = ask_to_join(transport, &line.address, &line.host, &line.invitation, line.secret).await;
         let guest = guest.map_err(refused)?;
         let history = guest.history().map_err(refused)?;
         let directory = history.newest();
+        // An earlier try may have come in, and its answer got lost.
+        if directory.nodes().values().any(|node| node.key == own) {
+            return Ok(guest.events);
+        }
         let after = Some((directory.network(), directory.seq(), directory.head()));
         let time = SystemClock.now().max(directory.time());
         let event = DirectoryEvent::sign(after, time, admin, body.clone(), &key.signer)

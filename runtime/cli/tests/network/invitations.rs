@@ -89,3 +89,22 @@ fn a_node_that_nobody_reaches_invites_nobody() {
     assert_eq!(code, "usage");
     assert!(!free_address().is_empty());
 }
+
+/// As where the line was cut after the host had taken the join in, or the machine died before the end.
+#[test]
+fn a_join_whose_answer_got_lost_is_done_again() {
+    let seller = Organisation::founder("again");
+    let mut buyer = Organisation::new("again", "buyer");
+    let invitation = seller.invites("buyer", &[]);
+    buyer.does("init", &["network", "join", &invitation, "--address", &buyer.address]);
+    for file in std::fs::read_dir(buyer.place.dir()).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if file.is_file() && name != "node.key" {
+            std::fs::remove_file(file).unwrap();
+        }
+    }
+    buyer.joins(&invitation);
+    buyer.waits();
+    seller.waits();
+    buyer.is_clean();
+}

@@ -7,8 +7,9 @@ use std::time::Duration;
 use lockstep_core::crypto::{Digest, PublicKey};
 use lockstep_core::directory::{Body, DirectoryError, DirectoryEvent, History, Invitation};
 use lockstep_core::json::{Json, Limits};
+use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
-use lockstep_core::sync::Message;
+use lockstep_core::sync::{Hello, Message};
 use lockstep_core::transport::{Connection, FrameReceiver, Transport, TransportError};
 use tokio::sync::mpsc;
 
@@ -145,6 +146,12 @@ pub async fn ask_to_join(
         let (events, packages) = match next(&mut connection.receiver).await? {
             Some(Message::Directory { events, packages }) => (events, packages),
             Some(Message::Bye { code, message }) => return Err(GuestError::Refused { code, message }),
+            // An earlier try has come in, and nobody here knows: the host greets a node.
+            Some(Message::Hello(_)) => {
+                drop(connection);
+                connection = transport.dial(address, host).await?;
+                greeted(&mut connection, invitation).await?
+            }
             _ => return Err(GuestError::Protocol("no directory".to_owned())),
         };
         let events = paired(&events, packages)?;
@@ -154,6 +161,25 @@ pub async fn ask_to_join(
         }
     };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or(Err(GuestError::TimedOut))
+}
+
+/// The whole directory, for a node that is in it already.
+async fn greeted(
+    connection: &mut Connection,
+    invitation: &Invitation,
+) -> Result<(Vec<Vec<u8>>, Vec<Vec<u8>>), GuestError> {
+    let terms = &invitation.terms;
+    let node = NodeName::parse(terms.participant.as_str()).map_err(|error| GuestError::Protocol(error.to_string()))?;
+    let hello = Hello { network: terms.network, node, directory: 0, wants: std::collections::BTreeMap::new() };
+    connection.sender.send(&Message::Hello(hello).encode()).await?;
+    loop {
+        match next(&mut connection.receiver).await? {
+            Some(Message::Directory { events, packages }) => return Ok((events, packages)),
+            Some(Message::Bye { code, message }) => return Err(GuestError::Refused { code, message }),
+            None => return Err(GuestError::Protocol("no directory".to_owned())),
+            Some(_) => {}
+        }
+    }
 }
 
 /// An event of the directory with the package that it proposes.
