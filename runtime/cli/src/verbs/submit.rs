@@ -234,11 +234,6 @@ pub(crate) fn sign(
         .as_deref()
         .map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string())))
         .transpose()?;
-    // A record's origin orders its intents.
-    let sequencer = match targets.first() {
-        Some(target) => target.record.node(),
-        None => NodeName::parse(&home.config.node).map_err(|error| usage(error.to_string()))?,
-    };
     let draft = Draft {
         network: directory.network(),
         sequencer,
