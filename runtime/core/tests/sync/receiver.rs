@@ -160,10 +160,6 @@ impl Receiver {
         self.states.get(&record(name))?.as_deref()
     }
 
-    pub fn head(&self, record: &RecordId) -> Option<(u64, Digest)> {
-        self.states.get(record)?.as_ref().map(|state| (state.seq, state.head))
-    }
-
     pub fn copy(&self, world: &World) -> Copy {
         Copy::of(&self.database, world)
     }

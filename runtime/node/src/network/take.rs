@@ -121,14 +121,16 @@ impl Session {
         }
         let taken = self.node.receive(shares.clone(), COMMIT).await;
         let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
-        let mut held = Vec::new();
+        let (mut held, mut directory) = (Vec::new(), false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
                 Taken::Waits(wait) => {
-                    if let Wait::Events { record, from, to } = wait {
-                        wanted.insert((record, from, to));
+                    match wait {
+                        Wait::Events { record, from, to } => drop(wanted.insert((record, from, to))),
+                        Wait::Directory(_) => directory = true,
+                        _ => {}
                     }
                     held.push(share);
                 }
@@ -140,8 +142,10 @@ impl Session {
                 }
                 Taken::Objected(objection) => {
                     let what = format!("objection to {}: {}", share.place.log, objection.message);
-                    self.node.notice(&what);
-                    self.network.peer(&self.peer, |peer| peer.last_error = Some(what));
+                    let told = self.network.peer(&self.peer, |peer| peer.last_error.replace(what.clone()));
+                    if told.as_ref() != Some(&what) {
+                        self.node.notice(&what);
+                    }
                     held.push(share);
                 }
                 Taken::Refused(what) => {
@@ -150,6 +154,9 @@ impl Session {
                 }
                 Taken::Blocked => held.push(share),
             }
+        }
+        if directory {
+            self.send(Message::WantDirectory { after: self.node.directory().seq() }).await?;
         }
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;
