@@ -31,7 +31,12 @@ impl Session {
         let mut held: Vec<Share> = Vec::new();
         while let Some(message) = arriving.recv().await {
             match message {
-                Message::Directory { events, packages } => self.directory(&events, &packages).await?,
+                Message::Directory { events, packages } => {
+                    self.directory(&events, &packages).await?;
+                    // What was judged under it may have waited for it.
+                    held = self.apply(held).await?;
+                    self.note_held(&held)?;
+                }
                 Message::Feed(feed) => held = self.feed_in(feed, held).await?,
                 _ => {}
             }
@@ -78,13 +83,19 @@ impl Session {
                 break;
             }
         }
+        self.note_held(&held)?;
+        self.network.peer(&self.peer, |peer| peer.complete = !more);
+        self.send(Message::Ack { log, next }).await?;
+        Ok(held)
+    }
+
+    fn note_held(&self, held: &[Share]) -> Result<(), Ended> {
         if held.iter().map(Share::bytes).sum::<usize>() > MOST_HELD {
             return Err(Ended::Own("more of it waits than this node keeps; it is asked for again".to_owned()));
         }
         let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
-        self.network.peer(&self.peer, |peer| (peer.held, peer.complete) = (count, !more));
-        self.send(Message::Ack { log, next }).await?;
-        Ok(held)
+        self.network.peer(&self.peer, |peer| peer.held = count);
+        Ok(())
     }
 
     /// Whether the log that is fed has only grown; a head that another one contradicts is noted with both.
