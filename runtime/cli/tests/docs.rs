@@ -18,15 +18,14 @@ fn readme() {
     execute("README.md");
 }
 
-/// The block between the marks is what `lockstep demo` prints.
-#[test]
-fn the_readme_shows_the_demo() {
-    const MARKS: [&str; 2] = ["<!-- demo-output:begin -->\n```text\n", "```\n<!-- demo-output:end -->"];
-    let (path, scratch) = (documents::repository().join("README.md"), scratch("readme-demo"));
+/// The block between the marks in README.md is what the demo prints.
+fn shows(name: &str, arguments: &[&str]) {
+    let marks = [format!("<!-- {name}:begin -->\n```text\n"), format!("```\n<!-- {name}:end -->")];
+    let (path, scratch) = (documents::repository().join("README.md"), scratch(name));
     let text = std::fs::read_to_string(&path).unwrap_or_default();
-    let (before, rest) = text.split_once(MARKS[0]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[0]));
-    let (shown, after) = rest.split_once(MARKS[1]).unwrap_or_else(|| panic!("README.md has no {}", MARKS[1]));
-    let printed = documents::run(&scratch, &["demo"], &[0]);
+    let (before, rest) = text.split_once(&marks[0]).unwrap_or_else(|| panic!("README.md has no {}", marks[0]));
+    let (shown, after) = rest.split_once(&marks[1]).unwrap_or_else(|| panic!("README.md has no {}", marks[1]));
+    let printed = documents::run(&scratch, arguments, &[0]);
     let printed = printed.replace(env!("CARGO_BIN_EXE_lockstep"), "target/release/lockstep");
     let printed = printed.trim_start_matches('\n');
     if mask(shown) == mask(printed) {
@@ -36,8 +35,18 @@ fn the_readme_shows_the_demo() {
         std::env::var_os("LOCKSTEP_BLESS").is_some(),
         "README.md shows\n{shown}and the demo prints\n{printed}(LOCKSTEP_BLESS=1 writes it)"
     );
-    let blessed = format!("{before}{}{printed}{}{after}", MARKS[0], MARKS[1]);
+    let blessed = format!("{before}{}{printed}{}{after}", marks[0], marks[1]);
     std::fs::write(&path, blessed).unwrap_or_else(|error| panic!("README.md: {error}"));
+}
+
+#[test]
+fn the_readme_shows_the_demo() {
+    shows("demo-output", &["demo"]);
+}
+
+#[test]
+fn the_readme_shows_the_network() {
+    shows("demo-network-output", &["demo", "--network"]);
 }
 
 #[test]

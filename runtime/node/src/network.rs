@@ -289,15 +289,23 @@ impl Node {
         let proposal = async {
             let message = Message::Propose { number, event: event.stored(), package };
             network.send(&sequencer, message, &waiter).await;
-            if let Ok(Some((code, message))) = answer.await {
-                return Err(SubmitError::Refused(refusal(&code, message)));
+            tokio::select! {
+                Ok(Some((code, message))) = answer => Err(SubmitError::Refused(refusal(&code, message))),
+                // The answer may be lost with the connection, as where the event was that this node leaves.
+                () = self.has(event) => Ok(()),
             }
-            while self.directory().seq() < event.seq {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Ok(())
         };
-        tokio::time::timeout(timeout, proposal).await.unwrap_or(Err(SubmitError::TimedOut(timeout)))
+        let ended = tokio::time::timeout(timeout, proposal).await;
+        network.answered(number, None);
+        ended.unwrap_or(Err(SubmitError::TimedOut(timeout)))
+    }
+
+    /// Waits until an event of the directory is here.
+    async fn has(&self, event: &DirectoryEvent) {
+        let here = || self.past().after(event.seq.saturating_sub(1)).first().map(|first| first.head());
+        while here() != Some(event.head()) {
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Whether this node would countersign an event that nodes countersign: what it would not, nobody is asked for.

@@ -283,7 +283,8 @@ fn beat_sides(output: Output, sides: &[Side], shown: u64, hidden: u64) {
         })
         .collect();
     output.table(&["database", "head", "listing", "negotiation", "inspection", "scope", "verify"], &rows);
-    output.line(format!("  bytes of negotiation sent to the buyer: {shown}, to inspector and regulator: {hidden}"));
+    output
+        .line(format!("  bytes of negotiation sent to inspector and regulator: {hidden}; to the buyer: {shown} bytes"));
 }
 
 fn next(output: Output, dir: &Path, good: bool, took: Duration) {

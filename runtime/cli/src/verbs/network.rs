@@ -11,7 +11,7 @@ use lockstep_core::crypto::{Digest, PublicKey};
 use lockstep_core::directory::{Address, Body, Directory, DirectoryEvent, Invitation, Join, NewNode, Terms};
 use lockstep_core::json::{Fields, Json, Limits, json};
 use lockstep_core::names::{ActorId, NodeName, ParticipantName};
-use lockstep_core::transport::Bounds;
+use lockstep_core::transport::{Bounds, TransportError};
 use lockstep_node::{GuestError, SystemClock, ask_to_join, join as join_network, random_bytes};
 use lockstep_tls::TlsTransport;
 
@@ -311,6 +311,10 @@ fn refused(error: GuestError) -> CliError {
             CliError::new(Code::parse(&code).unwrap_or(Code::DirectoryRefused), message)
         }
         GuestError::Directory(error) => CliError::new(Code::DirectoryRefused, error.to_string()),
+        GuestError::Transport(error @ TransportError::WrongPeer { .. }) => {
+            CliError::new(Code::DirectoryRefused, error.to_string())
+                .hint("another node listens there now: ask for a new invitation")
+        }
         other => CliError::new(Code::OutcomeUnknown, other.to_string())
             .hint("is the inviting node running? it must listen where the invitation says"),
     }

@@ -47,7 +47,7 @@ fn an_invitation_that_is_no_good_leaves_nothing() {
         let (before, host) = line.split_once("\"host\":\"").unwrap();
         format!("{before}\"host\":\"{}{}", "a".repeat(64), &host[64..])
     });
-    assert_eq!(refused(&buyer, 2, &other).0, "usage", "no key at all");
+    assert_eq!(refused(&buyer, 3, &other).0, "directory_refused", "another node answers there");
     // After all that the same directory is good for another try.
     buyer.joins(&good);
     buyer.waits();

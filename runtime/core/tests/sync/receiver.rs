@@ -31,6 +31,8 @@ pub struct Receiver {
     pub heard: Option<Heard>,
     agreed: usize,
     notes: Vec<String>,
+    /// Whether it keeps no database: where only what it makes of shares matters.
+    light: bool,
 }
 
 impl Receiver {
@@ -48,7 +50,12 @@ impl Receiver {
             heard: None,
             agreed: 0,
             notes: Vec::new(),
+            light: false,
         }
+    }
+
+    pub fn without_database(self) -> Self {
+        Receiver { light: true, ..self }
     }
 
     fn commit(&mut self, projection: Projection) {
@@ -60,6 +67,9 @@ impl Receiver {
 
     /// Takes the directory's events that are new.
     pub fn agree(&mut self, world: &World) {
+        if self.light || self.agreed == world.events.len() {
+            return;
+        }
         let past = Past::of(world);
         for (index, (event, package)) in world.events.iter().enumerate().skip(self.agreed) {
             let directory = past.0.at(index as u64 + 1).unwrap();
@@ -109,10 +119,12 @@ impl Receiver {
     }
 
     pub fn apply(&mut self, world: &World, arrived: &Arrived) {
-        let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
         let Arrived { intent, outcome, events, place, level } = arrived;
-        projection.received(intent, outcome, events, place, &world.directory);
-        self.commit(projection);
+        if !self.light {
+            let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
+            projection.received(intent, outcome, events, place, &world.directory);
+            self.commit(projection);
+        }
         for event in events {
             self.states.insert(event.header.record.clone(), Some(event.after.clone()));
         }

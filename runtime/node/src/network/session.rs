@@ -22,6 +22,8 @@ use crate::shelf::Shelf;
 const PAGE: usize = 64;
 /// An empty frame goes out after so long without another: both sides know then that the connection lives.
 const HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long taking in what came last may go on after the end.
+const LAST: Duration = Duration::from_secs(10);
 /// How long a feed waits for its answer.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -145,11 +147,15 @@ impl Session {
         self.directory.send_replace(hello.directory);
         let wanted = hello.wants.get(&self.node.log()).copied().unwrap_or_default();
         let (taker, arriving) = mpsc::channel(OUTBOX);
-        tokio::select! {
-            ended = self.clone().feed(wanted) => ended,
-            ended = self.clone().take(arriving) => ended,
+        let mut taking = std::pin::pin!(self.clone().take(arriving));
+        let ended = tokio::select! {
+            ended = self.clone().feed(wanted) => return ended,
+            ended = &mut taking => return ended,
             ended = self.clone().read(receiver, taker) => ended,
-        }
+        };
+        // What came before the end is taken in yet: an event that this node has left is the last that it is told.
+        drop(tokio::time::timeout(LAST, taking).await);
+        ended
     }
 
     pub(super) async fn send(&self, message: Message) -> Result<(), Ended> {
