@@ -119,31 +119,54 @@ impl Network {
         change(guard(&self.peers).entry(node.to_owned()).or_default())
     }
 
-    /// Where messages to a node go, while it is connected.
-    fn out(&self, node: &str) -> Option<mpsc::Sender<Message>> {
-        guard(&self.peers).get(node).and_then(|peer| peer.out.clone()).filter(|out| !out.is_closed())
+    /// Where messages to a node go, while it is connected, and over which connection that is.
+    fn out(&self, node: &str) -> Option<(u64, mpsc::Sender<Message>)> {
+        let peers = guard(&self.peers);
+        let peer = peers.get(node)?;
+        Some((peer.connection, peer.out.clone().filter(|out| !out.is_closed())?))
     }
 
-    /// Sends to a node as soon as it is connected; `None` where nobody waits any more.
-    async fn send<T>(&self, node: &str, message: Message, waiting: &oneshot::Sender<T>) -> Option<()> {
-        let mut message = Some(message);
+    /// Sends to a node as soon as it is connected, and says over which connection; `None` where nobody waits any more.
+    async fn send<T>(&self, node: &str, mut message: Message, waiting: &oneshot::Sender<T>) -> Option<u64> {
         loop {
             if waiting.is_closed() {
                 return None;
             }
-            if let (Some(out), Some(next)) = (self.out(node), message.take()) {
-                match out.send(next).await {
-                    Ok(()) => return Some(()),
-                    Err(back) => message = Some(back.0),
+            if let Some((connection, out)) = self.out(node) {
+                match out.send(message).await {
+                    Ok(()) => return Some(connection),
+                    Err(back) => message = back.0,
                 }
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// Waits until a connection is no longer the one with a node, or nobody waits any more.
-    async fn cut<T>(&self, node: &str, connection: u64, waiting: &oneshot::Sender<T>) {
-        while !waiting.is_closed() && self.peer(node, |peer| peer.connection == connection && peer.out.is_some()) {
+    /// Hands an intent to its sequencer, once more on every connection that comes after one that broke; back with a
+    /// refusal, or where nobody waits any more. What was taken comes with the feed.
+    async fn hand_over<T>(
+        &self,
+        sequencer: &str,
+        submission: Vec<u8>,
+        waiting: &oneshot::Sender<T>,
+    ) -> Option<(String, String)> {
+        loop {
+            let (number, answer) = self.ask();
+            let message = Message::Forward { number, submission: submission.clone() };
+            let connection = self.send(sequencer, message, waiting).await?;
+            tokio::select! {
+                answer = answer => match answer {
+                    Ok(Some(refused)) => return Some(refused),
+                    Ok(None) | Err(_) => std::future::pending::<()>().await,
+                },
+                () = self.breaks(sequencer, connection) => {}
+            }
+        }
+    }
+
+    /// Waits until a connection is no more.
+    async fn breaks(&self, node: &str, connection: u64) {
+        while self.out(node).is_some_and(|(now, _)| now == connection) {
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -151,7 +174,10 @@ impl Network {
     fn ask(&self) -> (u64, oneshot::Receiver<Refused>) {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let (answer, waiting) = oneshot::channel();
-        guard(&self.answers).insert(number, answer);
+        let mut answers = guard(&self.answers);
+        // Whose connection broke is not answered any more.
+        answers.retain(|_, answer| !answer.is_closed());
+        answers.insert(number, answer);
         (number, waiting)
     }
 
@@ -224,39 +250,16 @@ impl Node {
         let (waiter, waiting) = oneshot::channel();
         let node = self.clone();
         tokio::spawn(async move {
-            if let Some(ended) = node.forwarded(&network, sequencer.as_str(), &intent, &submission, &waiter).await {
-                drop(waiter.send(ended));
-            }
+            let ended = tokio::select! {
+                refused = network.hand_over(sequencer.as_str(), submission, &waiter) => {
+                    refused.map(|(code, message)| Err(SubmitError::Refused(refusal(&code, message))))
+                }
+                decided = node.comes_back(&intent, &waiter) => decided.map(Ok),
+            };
+            let Some(ended) = ended else { return };
+            drop(waiter.send(ended));
         });
         waiting
-    }
-
-    /// Asks on every new connection until there is an answer: who is asked twice answers with the first outcome.
-    async fn forwarded<T>(
-        &self,
-        network: &Network,
-        sequencer: &str,
-        intent: &Digest,
-        submission: &[u8],
-        waiting: &oneshot::Sender<T>,
-    ) -> Option<Result<Decided, SubmitError>> {
-        loop {
-            let (number, answer) = network.ask();
-            let connection = network.peer(sequencer, |peer| peer.connection);
-            let message = Message::Forward { number, submission: submission.to_vec() };
-            network.send(sequencer, message, waiting).await?;
-            let answered = tokio::select! {
-                answer = answer => answer.ok(),
-                () = network.cut(sequencer, connection, waiting) => None,
-            };
-            network.answered(number, None);
-            match answered {
-                Some(Some((code, message))) => return Some(Err(SubmitError::Refused(refusal(&code, message)))),
-                // It is taken: the feed tells.
-                Some(None) => return self.comes_back(intent, waiting).await.map(Ok),
-                None => {}
-            }
-        }
     }
 
     /// Waits until an intent is decided here; `None` where nobody waits any more.

@@ -140,6 +140,9 @@ impl NodeError {
     }
 }
 
+/// Signed heads of another log that are kept in memory, to hold against what its other readers were shown.
+const KEPT_HEADS: usize = 4096;
+
 /// What the stages of the pipeline share.
 pub(crate) struct Shared {
     pub(crate) parts: Parts,
@@ -153,8 +156,8 @@ pub(crate) struct Shared {
     directory: RwLock<Arc<Directory>>,
     /// The directory as it was.
     pub(crate) past: Past,
-    /// The last signed head of each other log that was heard of.
-    pub(crate) heads: Mutex<BTreeMap<String, LogHead>>,
+    /// The last signed heads of each other log that were heard of: roots by size.
+    pub(crate) heads: Mutex<BTreeMap<String, BTreeMap<u64, Digest>>>,
     /// The other nodes, where this one talks to them.
     pub(crate) network: std::sync::OnceLock<Arc<Network>>,
     stopped: Mutex<Option<String>>,
@@ -434,20 +437,30 @@ impl Node {
     /// From where on this node wants another's log.
     pub(crate) async fn wanted(&self, log: &str) -> Result<Wanted, NodeError> {
         let (next, stored) = load::heard(self.database(), log).await?;
-        let mut heads = self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (None, Some(stored)) = (heads.get(log), stored) {
-            heads.insert(log.to_owned(), stored);
+        if let (None, Some(stored)) = (self.last_head(log), stored) {
+            self.note_head(log, stored);
         }
-        Ok(Wanted { next, size: heads.get(log).map_or(0, |(size, _)| *size) })
+        Ok(Wanted { next, size: self.last_head(log).map_or(0, |(size, _)| size) })
     }
 
     /// The last signed head of another log that was heard of.
     pub(crate) fn last_head(&self, log: &str) -> Option<LogHead> {
-        self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).get(log).copied()
+        let heads = self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        heads.get(log)?.last_key_value().map(|(size, root)| (*size, *root))
     }
 
     pub(crate) fn note_head(&self, log: &str, head: LogHead) {
-        self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).insert(log.to_owned(), head);
+        let mut heads = self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = heads.entry(log.to_owned()).or_default();
+        known.insert(head.0, head.1);
+        if known.len() > KEPT_HEADS {
+            known.pop_first();
+        }
+    }
+
+    /// The root that another log had at a size, where this node was shown it lately.
+    pub(crate) fn shown(&self, log: &str, size: u64) -> Option<Digest> {
+        self.shared.heads.lock().unwrap_or_else(PoisonError::into_inner).get(log)?.get(&size).copied()
     }
 
     /// Events of the directory with the packages that they propose, as they travel.

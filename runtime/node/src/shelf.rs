@@ -38,6 +38,8 @@ pub(crate) struct Page {
     pub(crate) shares: Vec<Share>,
     /// The last event here of each record of others that both follow.
     pub(crate) heads: Vec<HeadAt>,
+    /// The signed heads of the logs that those come from.
+    pub(crate) notes: Vec<String>,
     /// Whether there may be more.
     pub(crate) more: bool,
 }
@@ -88,6 +90,7 @@ impl<'a> Shelf<'a> {
         let mut bytes = 0;
         let mut shares = Vec::new();
         let mut heads: BTreeMap<RecordId, HeadAt> = BTreeMap::new();
+        let mut notes: BTreeSet<String> = BTreeSet::new();
         let received = self.received(&rows).await?;
         for row in &rows {
             if bytes > PAGE_BYTES {
@@ -96,8 +99,11 @@ impl<'a> Shelf<'a> {
             }
             next = count(intents, row, "log_position")? + 1;
             let id = text(intents, row, "intent_id");
-            if received.contains_key(id) {
+            if let Some(place) = received.get(id) {
                 let found = self.heads(row, viewer).await?;
+                if !found.is_empty() {
+                    notes.insert(place.note.clone());
+                }
                 heads.extend(found.into_iter().map(|head| (head.record.clone(), head)));
             } else {
                 let place = self.own_place(log, row).await?;
@@ -108,7 +114,7 @@ impl<'a> Shelf<'a> {
                 }
             }
         }
-        Ok(Page { next, shares, heads: heads.into_values().collect(), more })
+        Ok(Page { next, shares, heads: heads.into_values().collect(), notes: notes.into_iter().collect(), more })
     }
 
     /// The proof that this node's log has only grown since the viewer's last head of it, which it moves on.

@@ -9,7 +9,7 @@ use lockstep_core::crypto::{Context as Domain, Digest, Salt, commit};
 use lockstep_core::directory::Directory;
 use lockstep_core::intent::{Call, Draft, Submission, Target};
 use lockstep_core::json::{Json, Limits, json};
-use lockstep_core::names::{ActorId, NodeName, RecordId};
+use lockstep_core::names::{ActorId, RecordId};
 use lockstep_core::time::Timestamp;
 use lockstep_node::SubmitError;
 
@@ -226,16 +226,14 @@ pub(crate) fn sign(
         let record = RecordId::parse(&record).map_err(|error| usage(error.to_string()))?;
         targets.push(Target { record, expect: args.expect.filter(|_| index == 0) });
     }
+    // The node that sequences its records: this one hands it on where that is another.
+    let first = targets.first().map(|target| target.record.node());
+    let sequencer = first.ok_or_else(|| usage("an intent is about a record".to_owned()))?;
     let not_before = args
         .not_before
         .as_deref()
         .map(|text| Timestamp::parse_lenient(text).map_err(|error| usage(error.to_string())))
         .transpose()?;
-    // A record's origin orders its intents.
-    let sequencer = match targets.first() {
-        Some(target) => target.record.node(),
-        None => NodeName::parse(&home.config.node).map_err(|error| usage(error.to_string()))?,
-    };
     let draft = Draft {
         network: directory.network(),
         sequencer,

@@ -10,6 +10,7 @@
 
 mod agreeing;
 mod demo;
+mod forks;
 mod invitations;
 mod joining;
 mod organisation;

@@ -36,6 +36,9 @@ pub struct Heads {
     pub time: Timestamp,
     /// The last event of each record.
     pub heads: Vec<HeadAt>,
+    /// Signed heads of the logs that they come from, C2SP notes: two readers of a log hold against each other what each
+    /// was shown.
+    pub notes: Vec<String>,
 }
 
 impl Heads {
@@ -53,7 +56,7 @@ impl Heads {
             .collect();
         let payload = json!({
             "format": FORMAT, "algorithms": ALGORITHMS, "network": self.network.to_string(), "node": self.node.as_str(),
-            "time": self.time.to_string(), "heads": heads
+            "time": self.time.to_string(), "heads": heads, "notes": self.notes.iter().map(|note| Json::from(note.as_str())).collect::<Json>()
         });
         let envelope = Envelope::sign(HEADS_TYPE, payload.canonical().into_bytes(), signer)?;
         Ok(envelope.to_json().canonical().into_bytes())
@@ -96,7 +99,9 @@ fn read(json: &Json) -> Result<Heads, ShapeError> {
         });
         inner.finish()?;
     }
+    let notes = fields.array("notes")?.iter().map(|note| note.as_str().map(str::to_owned)).collect::<Option<_>>();
     let read = Heads {
+        notes: notes.ok_or_else(|| ShapeError::new("heads/notes", "signed notes", "something else"))?,
         network: fields.parsed("network", Digest::parse)?,
         node: fields.parsed("node", NodeName::parse)?,
         time: fields.parsed("time", Timestamp::parse)?,
@@ -125,6 +130,7 @@ mod tests {
                 seq: 4,
                 event: Digest::of(b"event"),
             }],
+            notes: vec!["a note".to_owned()],
         };
         let signed = heads.sign(&own).unwrap();
         assert_eq!(Heads::verify(&signed, &own.public_key()), Ok(heads));

@@ -1,12 +1,12 @@
 //! Who takes part, and the contract that they deal by.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use lockstep_core::crypto::Signer;
+use lockstep_core::crypto::{Digest, Signer};
 use lockstep_core::directory::{Body, Directory, History, Status};
 use lockstep_core::json::{Json, json};
 use lockstep_core::sync::{Directories, Viewer};
@@ -167,8 +167,16 @@ pub fn viewer(participant: &str) -> Viewer {
 /// The directory as it was, for everybody.
 pub struct Past(pub History);
 
+/// Made once for each head: every event has signatures to check.
+static MADE: Mutex<BTreeMap<Digest, Arc<Past>>> = Mutex::new(BTreeMap::new());
+
 impl Past {
-    pub fn of(world: &World) -> Self {
+    pub fn of(world: &World) -> Arc<Self> {
+        let mut made = MADE.lock().unwrap();
+        made.entry(world.directory.head()).or_insert_with(|| Arc::new(Self::replayed(world))).clone()
+    }
+
+    fn replayed(world: &World) -> Self {
         let mut events = world.events.iter().map(|(event, _)| event.clone());
         let mut history = History::found(events.next().unwrap()).unwrap();
         events.for_each(|event| history.push(event).unwrap());

@@ -9,7 +9,6 @@ use lockstep_core::database::{Batch, Database, DatabaseError, Page, Pending, Sna
 use lockstep_core::directory::Directory;
 use lockstep_core::engine::{Engine, Limits};
 use lockstep_core::memory::MemoryDatabase;
-use lockstep_core::names::RecordId;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::sync::{Arrived, Comparing, Comparison, Heard, Level, Share, Viewer, compare};
@@ -31,6 +30,8 @@ pub struct Receiver {
     pub heard: Option<Heard>,
     agreed: usize,
     notes: Vec<String>,
+    /// Whether it keeps no database: where only what it makes of shares matters.
+    light: bool,
 }
 
 impl Receiver {
@@ -48,7 +49,12 @@ impl Receiver {
             heard: None,
             agreed: 0,
             notes: Vec::new(),
+            light: false,
         }
+    }
+
+    pub fn without_database(self) -> Self {
+        Receiver { light: true, ..self }
     }
 
     fn commit(&mut self, projection: Projection) {
@@ -60,6 +66,9 @@ impl Receiver {
 
     /// Takes the directory's events that are new.
     pub fn agree(&mut self, world: &World) {
+        if self.light || self.agreed == world.events.len() {
+            return;
+        }
         let past = Past::of(world);
         for (index, (event, package)) in world.events.iter().enumerate().skip(self.agreed) {
             let directory = past.0.at(index as u64 + 1).unwrap();
@@ -109,10 +118,12 @@ impl Receiver {
     }
 
     pub fn apply(&mut self, world: &World, arrived: &Arrived) {
-        let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
         let Arrived { intent, outcome, events, place, level } = arrived;
-        projection.received(intent, outcome, events, place, &world.directory);
-        self.commit(projection);
+        if !self.light {
+            let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
+            projection.received(intent, outcome, events, place, &world.directory);
+            self.commit(projection);
+        }
         for event in events {
             self.states.insert(event.header.record.clone(), Some(event.after.clone()));
         }
@@ -146,10 +157,6 @@ impl Receiver {
 
     pub fn state(&self, name: &str) -> Option<&RecordState> {
         self.states.get(&record(name))?.as_deref()
-    }
-
-    pub fn head(&self, record: &RecordId) -> Option<(u64, Digest)> {
-        self.states.get(record)?.as_ref().map(|state| (state.seq, state.head))
     }
 
     pub fn copy(&self, world: &World) -> Copy {

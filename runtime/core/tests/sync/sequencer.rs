@@ -12,14 +12,14 @@ use lockstep_core::intent::VerifiedIntent;
 use lockstep_core::json::Json;
 use lockstep_core::log::{Appender, Tile, inclusion_path, leaf_hash};
 use lockstep_core::names::RecordId;
-use lockstep_core::outcome::{Ending, Outcome, Reasons};
+use lockstep_core::outcome::{Ending, Outcome, Reasons, directory_leaf};
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::received::Place;
 use lockstep_core::record::RecordState;
 use lockstep_core::seal::{SealedEvent, Sealing, seal};
 use lockstep_core::sync::{Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
 
-use crate::network::found;
+use crate::network::{Past, found};
 use crate::world::{Wish, World, key};
 
 /// An outcome with all that its sequencer holds of it.
@@ -75,27 +75,20 @@ impl Sequencer {
     }
 
     /// Logs the directory events that are new.
-    fn agree(&mut self) {
-        let mut directory = None;
-        for (index, (event, package)) in self.world.events.clone().into_iter().enumerate() {
-            let next = match directory {
-                None => lockstep_core::directory::Directory::found(&event).unwrap(),
-                Some(mut known) => {
-                    lockstep_core::directory::Directory::apply(&mut known, &event).unwrap();
-                    known
-                }
-            };
-            if index >= self.agreed {
-                let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
-                if index == 0 {
-                    projection.meta(&next, "acme");
-                }
-                projection.directory(&event, &next, package.as_deref());
-                let leaf = lockstep_core::outcome::directory_leaf(&next.network(), event.seq, &event.head());
-                self.append(leaf_hash(&leaf));
-                self.commit(projection);
+    pub fn agree(&mut self) {
+        if self.agreed == self.world.events.len() {
+            return;
+        }
+        let past = Past::of(&self.world);
+        for (index, (event, package)) in self.world.events.clone().into_iter().enumerate().skip(self.agreed) {
+            let directory = past.0.at(index as u64 + 1).unwrap();
+            let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
+            if index == 0 {
+                projection.meta(&directory, "acme");
             }
-            directory = Some(next);
+            projection.directory(&event, &directory, package.as_deref());
+            self.append(leaf_hash(&directory_leaf(&directory.network(), event.seq, &event.head())));
+            self.commit(projection);
         }
         self.agreed = self.world.events.len();
     }

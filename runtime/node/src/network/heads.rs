@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::json::json;
+use lockstep_core::log::Checkpoint;
 use lockstep_core::sync::{HeadAt, Heads, Message, Share};
 
 use super::session::{Ended, Session};
@@ -22,12 +23,12 @@ const MOST_HEADS: usize = 10_000;
 
 impl Session {
     /// Tells the peer how far this node has followed records of others.
-    pub(super) async fn tell_heads(&self, heads: Vec<HeadAt>) -> Result<(), Ended> {
+    pub(super) async fn tell_heads(&self, heads: Vec<HeadAt>, notes: Vec<String>) -> Result<(), Ended> {
         if heads.is_empty() {
             return Ok(());
         }
         let (network, node) = (self.node.directory().network(), self.node.name().clone());
-        let signed = Heads { network, node, time: self.node.now(), heads }.sign(self.node.signer());
+        let signed = Heads { network, node, time: self.node.now(), heads, notes }.sign(self.node.signer());
         let envelope = signed.map_err(|error| Ended::Own(error.to_string()))?;
         self.send(Message::Heads { envelope }).await
     }
@@ -41,6 +42,7 @@ impl Session {
         if heads.network != directory.network() || heads.node.as_str() != self.peer || heads.heads.len() > MOST_HEADS {
             return Err(Ended::Protocol("its heads are another node's or network's, or too many".to_owned()));
         }
+        heads.notes.iter().for_each(|note| self.look_at(note));
         let time = self.node.now();
         self.network.peer(&self.peer, |peer| peer.confirmed = Some(time));
         tokio::spawn(async move {
@@ -53,6 +55,27 @@ impl Session {
             }
         });
         Ok(())
+    }
+
+    /// Holds a signed head that the peer was shown of a log against the one of the same size that this node was shown.
+    fn look_at(&self, note: &str) {
+        let directory = self.node.directory();
+        let origin = Checkpoint::parse(note).map(|(head, _)| head.origin).unwrap_or_default();
+        let Some(log) = origin.strip_prefix(&format!("lockstep/{}/", directory.network())) else { return };
+        let node = log.split('/').next().and_then(|node| directory.nodes().get(node));
+        let Some(Ok(head)) = node.map(|node| Checkpoint::verify(note, &origin, &node.key)) else { return };
+        let Some(own) = self.node.shown(log, head.size).filter(|own| *own != head.root) else { return };
+        let message = format!(
+            "{log} showed two histories: at size {} its root is {own} here, and {} at {}; both are signed",
+            head.size, head.root, self.peer
+        );
+        let fork = json!({
+            "log": log, "size": head.size, "here": own.to_string(), "there": head.root.to_string(), "proven": true,
+            "message": message.as_str(), "note": note
+        });
+        if self.network.peer(&self.peer, |peer| peer.forks.insert(log.to_owned(), fork).is_none()) {
+            self.node.notice(&message);
+        }
     }
 
     async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {

@@ -208,7 +208,7 @@ impl Session {
                     return Err(Ended::Protocol("it does not answer what it is sent".to_owned()));
                 }
             }
-            self.tell_heads(page.heads).await?;
+            self.tell_heads(page.heads, page.notes).await?;
             if page.more {
                 continue;
             }

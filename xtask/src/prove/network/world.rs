@@ -11,7 +11,7 @@ use crate::prove::Dice;
 use crate::tree;
 
 /// How long the nodes may take to have all of each other.
-pub(super) const PATIENCE: &str = "60s";
+const PATIENCE: &str = "60s";
 /// Below the ports that the kernel gives to whoever dials: a node that is down must find its port free.
 const PORTS: (u64, u64) = (12_000, 30_000);
 /// Who is there, and whether without a vote.
@@ -98,6 +98,8 @@ impl World {
     /// Those who have a vote agree, one after the other, until the new one is in.
     fn take_in(&self, name: &str) -> Result<(), String> {
         for voter in self.organisations.iter().filter(|voter| voter.name != name && voter.name != "regulator") {
+            // Whoever is not in yet is let in by nobody.
+            wait(self.organisations.iter().filter(|one| one.name != name))?;
             let known = voter.does(&["network", "peers"])?;
             let mut known = known.as_array().unwrap_or_default().iter();
             let text = |one: &Json, field: &str| one.get(field).and_then(Json::as_str).map(str::to_owned);
@@ -109,20 +111,13 @@ impl World {
             if voter.name != "seller" {
                 voter.does(&["network", "approve", name])?;
             }
-            self.wait()?;
         }
         self.wait()
     }
 
     /// Everybody waits until it has what the others have for it; who does not get there is an error.
     pub(super) fn wait(&self) -> Result<(), String> {
-        for organisation in &self.organisations {
-            let status = organisation.does(&["network", "status", "--wait", PATIENCE])?;
-            if status.get("caught_up").and_then(Json::as_bool) != Some(true) {
-                return Err(format!("{} has not caught up: {}", organisation.name, status.canonical()));
-            }
-        }
-        Ok(())
+        wait(self.organisations.iter())
     }
 
     /// People and the contract, and a sale at each node that orders some.
@@ -152,6 +147,16 @@ impl World {
         }
         self.wait()
     }
+}
+
+fn wait<'a>(organisations: impl Iterator<Item = &'a Organisation>) -> Result<(), String> {
+    for organisation in organisations {
+        let status = organisation.does(&["network", "status", "--wait", PATIENCE])?;
+        if status.get("caught_up").and_then(Json::as_bool) != Some(true) {
+            return Err(format!("{} has not caught up: {}", organisation.name, status.canonical()));
+        }
+    }
+    Ok(())
 }
 
 /// What a house is listed with.
