@@ -9,7 +9,6 @@ use lockstep_core::database::{Batch, Database, DatabaseError, Page, Pending, Sna
 use lockstep_core::directory::Directory;
 use lockstep_core::engine::{Engine, Limits};
 use lockstep_core::memory::MemoryDatabase;
-use lockstep_core::names::RecordId;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::sync::{Arrived, Comparing, Comparison, Heard, Level, Share, Viewer, compare};
@@ -158,10 +157,6 @@ impl Receiver {
 
     pub fn state(&self, name: &str) -> Option<&RecordState> {
         self.states.get(&record(name))?.as_deref()
-    }
-
-    pub fn head(&self, record: &RecordId) -> Option<(u64, Digest)> {
-        self.states.get(record)?.as_ref().map(|state| (state.seq, state.head))
     }
 
     pub fn copy(&self, world: &World) -> Copy {

@@ -31,7 +31,12 @@ impl Session {
         let mut held: Vec<Share> = Vec::new();
         while let Some(message) = arriving.recv().await {
             match message {
-                Message::Directory { events, packages } => self.directory(&events, &packages).await?,
+                Message::Directory { events, packages } => {
+                    self.directory(&events, &packages).await?;
+                    // What was judged under it may have waited for it.
+                    held = self.apply(held).await?;
+                    self.note_held(&held)?;
+                }
                 Message::Feed(feed) => held = self.feed_in(feed, held).await?,
                 _ => {}
             }
@@ -78,13 +83,19 @@ impl Session {
                 break;
             }
         }
+        self.note_held(&held)?;
+        self.network.peer(&self.peer, |peer| peer.complete = !more);
+        self.send(Message::Ack { log, next }).await?;
+        Ok(held)
+    }
+
+    fn note_held(&self, held: &[Share]) -> Result<(), Ended> {
         if held.iter().map(Share::bytes).sum::<usize>() > MOST_HELD {
             return Err(Ended::Own("more of it waits than this node keeps; it is asked for again".to_owned()));
         }
         let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
-        self.network.peer(&self.peer, |peer| (peer.held, peer.complete) = (count, !more));
-        self.send(Message::Ack { log, next }).await?;
-        Ok(held)
+        self.network.peer(&self.peer, |peer| peer.held = count);
+        Ok(())
     }
 
     /// Whether the log that is fed has only grown; a head that another one contradicts is noted with both.
@@ -121,14 +132,16 @@ impl Session {
         }
         let taken = self.node.receive(shares.clone(), COMMIT).await;
         let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
-        let mut held = Vec::new();
+        let (mut held, mut directory) = (Vec::new(), false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
                 Taken::Waits(wait) => {
-                    if let Wait::Events { record, from, to } = wait {
-                        wanted.insert((record, from, to));
+                    match wait {
+                        Wait::Events { record, from, to } => drop(wanted.insert((record, from, to))),
+                        Wait::Directory(_) => directory = true,
+                        _ => {}
                     }
                     held.push(share);
                 }
@@ -140,8 +153,10 @@ impl Session {
                 }
                 Taken::Objected(objection) => {
                     let what = format!("objection to {}: {}", share.place.log, objection.message);
-                    self.node.notice(&what);
-                    self.network.peer(&self.peer, |peer| peer.last_error = Some(what));
+                    let told = self.network.peer(&self.peer, |peer| peer.last_error.replace(what.clone()));
+                    if told.as_ref() != Some(&what) {
+                        self.node.notice(&what);
+                    }
                     held.push(share);
                 }
                 Taken::Refused(what) => {
@@ -150,6 +165,9 @@ impl Session {
                 }
                 Taken::Blocked => held.push(share),
             }
+        }
+        if directory {
+            self.send(Message::WantDirectory { after: self.node.directory().seq() }).await?;
         }
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;

@@ -138,7 +138,7 @@ impl Found<'_> {
 fn kept(holdings: &Holdings, acknowledged: &Acknowledged, found: &mut Found<'_>) {
     let Acknowledged { intent, status, events, wish } = acknowledged;
     let there = holdings.intents.get(intent);
-    found.must("acknowledged_kept", there.is_some_and(|there| there == &[status.clone()]), || {
+    found.must("acknowledged_kept", there.is_some_and(|there| there == std::slice::from_ref(status)), || {
         format!(
             "{} on {}, acknowledged as {status} at {}, is {there:?} at {}",
             wish.method, wish.record, wish.at, holdings.name
