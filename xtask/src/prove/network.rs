@@ -8,6 +8,7 @@
 //! What happens comes from the seed; when it happens, from the machine: the same seed is the same storm, not the
 //! same run.
 
+mod clerks;
 mod judge;
 mod load;
 mod organisation;
@@ -23,6 +24,7 @@ use lockstep_core::json::Json;
 
 use super::{Dice, Job, Totals};
 use crate::rust;
+use clerks::Clerk;
 use load::{Book, Crowd};
 use organisation::Organisation;
 use world::World;
@@ -33,6 +35,8 @@ const CASES: u64 = 20;
 const KILLS: u64 = 8;
 /// Connections cut in each.
 const CUTS: u64 = 8;
+/// Submitters at each node.
+const SUBMITTERS: usize = 3;
 /// A storm that does not get through its faults in this time proves nothing.
 const LONGEST_STORM: Duration = Duration::from_secs(180);
 
@@ -48,18 +52,18 @@ fn one(dice: &mut Dice, folder: &Path, runtime: &tokio::runtime::Runtime) -> Res
     let world = World::make(dice, folder)?;
     let mut totals = Totals::default();
     println!("five nodes after {:.1} s", started.elapsed().as_secs_f64());
-    let mut books = storm(&world, dice, &mut totals)?;
+    let (mut books, clerks) = storm(&world, dice, &mut totals)?;
     println!("calm after {:.1} s", started.elapsed().as_secs_f64());
     settle(&world, &mut books, &mut totals)?;
     println!("settled after {:.1} s", started.elapsed().as_secs_f64());
-    runtime.block_on(judge::judge(&world, &books, &mut totals))?;
+    runtime.block_on(judge::judge(&world, &books, &clerks, &mut totals))?;
     verify(&world, &mut totals);
     note(&world, &books, &mut totals);
     Ok(totals)
 }
 
 /// People submit and things break; back when enough has broken and everything runs again.
-fn storm(world: &World, dice: &mut Dice, totals: &mut Totals) -> Result<Vec<Book>, String> {
+fn storm(world: &World, dice: &mut Dice, totals: &mut Totals) -> Result<(Vec<Book>, Vec<Clerk>), String> {
     let crowd = Crowd::of(world)?;
     std::thread::scope(|scope| {
         let crowd = &crowd;
@@ -67,14 +71,19 @@ fn storm(world: &World, dice: &mut Dice, totals: &mut Totals) -> Result<Vec<Book
             let (name, dice) = (organisation.name, Dice::of(dice.next(), 0));
             scope.spawn(move || crowd.submit(world, name, dice))
         };
-        let submitters: Vec<_> = world.organisations.iter().map(submit).collect();
+        let each = world.organisations.iter().flat_map(|one| std::iter::repeat_n(one, SUBMITTERS));
+        let submitters: Vec<_> = each.map(submit).collect();
+        let (stop, own) = (&crowd.stop, Dice::of(dice.next(), 0));
+        let clerks = scope.spawn(move || clerks::appoint(world, stop, own));
         world.proxy.storm(true);
         let broken = Faults { world, dice, totals }.happen();
         world.proxy.storm(false);
         crowd.stop.store(true, Ordering::Relaxed);
         let books = submitters.into_iter().map(|one| one.join().map_err(|_| "a submitter broke off".to_owned())?);
         let books = books.collect::<Result<Vec<_>, String>>();
-        broken.and(books)
+        let clerks = clerks.join().map_err(|_| "an administrator broke off".to_owned());
+        let (books, clerks) = broken.and(books).and_then(|books| Ok((books, clerks?)))?;
+        Ok((books, clerks))
     })
 }
 
@@ -144,6 +153,7 @@ impl Faults<'_> {
 
 /// Everybody catches up, and everything that was submitted gets its answer.
 fn settle(world: &World, books: &mut [Book], totals: &mut Totals) -> Result<(), String> {
+    totals.failures.extend(world.wait().err());
     std::thread::scope(|scope| {
         let ends: Vec<_> = books.iter_mut().map(|book| scope.spawn(move || book.end(world))).collect();
         ends.into_iter().try_for_each(|end| end.join().map_err(|_| "a submitter broke off".to_owned())?)
@@ -177,17 +187,18 @@ fn note(world: &World, books: &[Book], totals: &mut Totals) {
     totals.count("refused_connections", read(&counts.refused));
     totals.count("connections", read(&counts.links));
     totals.count("bytes_through_proxy", read(&counts.bytes));
-    for (book, organisation) in books.iter().zip(&world.organisations) {
+    for book in books {
         totals.count("intents_submitted", book.submitted);
         totals.count("intents_repeated", book.repeated);
+        totals.count("told_by_the_sequencer_only", book.told_elsewhere);
         totals.count("intents_acknowledged", u64::try_from(book.acknowledged.len()).unwrap_or(0));
         for one in &book.acknowledged {
             totals.count(if one.status == "applied" { "applied" } else { "rejected" }, 1);
         }
         totals.failures.extend(book.refused.iter().take(3).cloned());
-        totals.must("nodes_that_answered_everything", book.open.is_empty(), || {
+        totals.must("submitters_answered", book.open.is_empty(), || {
             let first = book.open.first().map(|wish| format!("{} on {}", wish.method, wish.record));
-            format!("{} intents submitted at {} have no outcome, first: {first:?}", book.open.len(), organisation.name)
+            format!("{} intents submitted at {} have no outcome, first: {first:?}", book.open.len(), book.at)
         });
     }
 }

@@ -7,6 +7,7 @@ use lockstep_core::json::{Json, Limits};
 use lockstep_core::tables::Cell;
 use lockstep_sqlite::{SqliteConfig, SqliteDatabase};
 
+use super::clerks::Clerk;
 use super::load::{Acknowledged, Book};
 use super::organisation::Organisation;
 use super::world::World;
@@ -28,6 +29,10 @@ struct Holdings {
     intents: BTreeMap<String, Vec<String>>,
     /// Intent and record by event, each event as often as it is there.
     events: BTreeMap<String, Vec<[String; 3]>>,
+    /// The directory's heads, in order.
+    directory: Vec<String>,
+    /// Everybody whom the directory knows.
+    actors: BTreeSet<String>,
     /// Columns by record.
     records: BTreeMap<String, Vec<Option<String>>>,
 }
@@ -41,6 +46,8 @@ impl Holdings {
             name: organisation.name,
             intents: BTreeMap::new(),
             events: BTreeMap::new(),
+            directory: Vec::new(),
+            actors: BTreeSet::new(),
             records: BTreeMap::new(),
         };
         for row in rows(&database, "SELECT intent_id, status FROM lockstep_intent").await? {
@@ -51,6 +58,12 @@ impl Holdings {
         for row in rows(&database, events).await? {
             let [event, intent, record, seq] = texts(&row);
             held.events.entry(event).or_default().push([intent, record, seq]);
+        }
+        for row in rows(&database, "SELECT head FROM lockstep_directory ORDER BY seq").await? {
+            held.directory.push(texts::<1>(&row).concat());
+        }
+        for row in rows(&database, "SELECT actor FROM lockstep_actor").await? {
+            held.actors.insert(texts::<1>(&row).concat());
         }
         let records = format!("SELECT record_id, {}, {HEADS} FROM house_sale", SECTIONS.join(", "));
         for row in rows(&database, &records).await? {
@@ -71,7 +84,7 @@ fn texts<const N: usize>(row: &[Cell]) -> [String; N] {
 }
 
 /// Adds to the totals what held and what did not.
-pub(super) async fn judge(world: &World, books: &[Book], totals: &mut Totals) -> Result<(), String> {
+pub(super) async fn judge(world: &World, books: &[Book], clerks: &[Clerk], totals: &mut Totals) -> Result<(), String> {
     let mut all = BTreeMap::new();
     for organisation in &world.organisations {
         all.insert(organisation.name, Holdings::of(organisation).await?);
@@ -84,6 +97,7 @@ pub(super) async fn judge(world: &World, books: &[Book], totals: &mut Totals) ->
             }
         }
     }
+    same_directories(&all, clerks, &mut found);
     for name in ["seller", "agency"] {
         let Some(sequencer) = all.get(name) else { continue };
         found.totals.count("events", u64::try_from(sequencer.own_events()).unwrap_or(0));
@@ -141,6 +155,23 @@ impl Holdings {
     fn own_events(&self) -> usize {
         self.events.values().flatten().filter(|[_, record, _]| origin(record) == self.name).count()
     }
+}
+
+/// One directory everywhere, and in it everybody whose addition was acknowledged.
+fn same_directories(all: &BTreeMap<&str, Holdings>, clerks: &[Clerk], found: &mut Found<'_>) {
+    let Some(first) = all.values().next() else { return };
+    for other in all.values() {
+        found.must("directories_equal", first.directory == other.directory, || {
+            let sizes = (first.directory.len(), other.directory.len());
+            format!("the directories of {} and {} differ; they have {sizes:?} events", first.name, other.name)
+        });
+        for clerk in clerks.iter().filter(|clerk| clerk.acknowledged) {
+            found.must("actors_kept", other.actors.contains(&clerk.name), || {
+                format!("{} was added and is not known at {}", clerk.name, other.name)
+            });
+        }
+    }
+    found.totals.count("directory_events", u64::try_from(first.directory.len()).unwrap_or(0));
 }
 
 /// Each applied offer stands in its record's content once.

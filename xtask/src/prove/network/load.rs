@@ -35,6 +35,8 @@ pub(super) struct Wish {
     pub(super) method: &'static str,
     /// The price that no other intent names.
     pub(super) price: Option<String>,
+    /// Who signed it.
+    actor: &'static str,
     /// The node that it is submitted at.
     pub(super) at: &'static str,
     bytes: Vec<u8>,
@@ -49,14 +51,16 @@ pub(super) struct Acknowledged {
     pub(super) events: Vec<String>,
 }
 
-/// All that was submitted at one node.
-#[derive(Default)]
+/// What one submitter submitted at one node.
 pub(super) struct Book {
+    pub(super) at: &'static str,
     pub(super) acknowledged: Vec<Acknowledged>,
     pub(super) open: Vec<Wish>,
     pub(super) refused: Vec<String>,
     pub(super) submitted: u64,
     pub(super) repeated: u64,
+    /// Outcomes that only the sequencer told.
+    pub(super) told_elsewhere: u64,
 }
 
 /// What all submitters share.
@@ -65,6 +69,7 @@ pub(super) struct Crowd {
     network: Digest,
     records: Mutex<Vec<String>>,
     prices: AtomicU64,
+    houses: AtomicU64,
     pub(super) stop: AtomicBool,
 }
 
@@ -80,7 +85,8 @@ impl Crowd {
         }
         let records = Mutex::new(vec!["seller:sale-0".to_owned(), "agency:sale-0".to_owned()]);
         let network = Digest::parse(&world.network).map_err(words)?;
-        Ok(Crowd { keys, network, records, prices: AtomicU64::new(0), stop: AtomicBool::new(false) })
+        let (prices, houses) = (AtomicU64::new(0), AtomicU64::new(1));
+        Ok(Crowd { keys, network, records, prices, houses, stop: AtomicBool::new(false) })
     }
 
     /// A price that nobody else names, higher than those before.
@@ -94,11 +100,16 @@ impl Crowd {
         dice.pick(&records).cloned().unwrap_or_default()
     }
 
+    /// A name that no house has yet; others hear of it when it is listed.
     fn new_record(&self, origin: &str) -> String {
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let record = format!("{origin}:sale-{}", records.len());
-        records.push(record.clone());
-        record
+        format!("{origin}:sale-{}", self.houses.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Tells everybody of the houses that were listed since.
+    fn hear_of(&self, news: &[Acknowledged]) {
+        let listed = news.iter().filter(|one| one.wish.method == "list" && one.status == "applied");
+        let listed = listed.map(|one| one.wish.record.clone());
+        self.records.lock().unwrap_or_else(PoisonError::into_inner).extend(listed);
     }
 
     /// Something that somebody wishes, mostly one of those whose node it is.
@@ -115,7 +126,7 @@ impl Crowd {
             _ => self.sells(organisation, dice),
         };
         let bytes = self.signed(actor, method, &record, arguments, dice)?;
-        Ok(Wish { record, method, price, at, bytes, tries: 0 })
+        Ok(Wish { record, method, price, actor, at, bytes, tries: 0 })
     }
 
     fn offers(&self, dice: &mut Dice) -> (&'static str, String, Json, Option<String>) {
@@ -163,46 +174,93 @@ impl Crowd {
 
     /// Submits at one node until told to stop, then until everything has an answer.
     pub(super) fn submit(&self, world: &World, at: &'static str, mut dice: Dice) -> Result<Book, String> {
-        let mut book = Book::default();
+        let mut book = Book::at(at);
         while !self.stop.load(Ordering::Relaxed) {
             let again = book.open.len() >= MOST_OPEN || (!book.open.is_empty() && dice.percent(40));
             let wish = if again { book.open.remove(0) } else { self.wish(at, &mut dice)? };
-            book.hand_in(world, wish, 1500)?;
-            std::thread::sleep(Duration::from_millis(5 + dice.below(60)));
+            let known = book.acknowledged.len();
+            let at = wish.at;
+            book.hand_in(world, wish, at, 1)?;
+            self.hear_of(book.acknowledged.get(known..).unwrap_or_default());
+            std::thread::sleep(Duration::from_millis(dice.below(40)));
         }
         Ok(book)
     }
 }
 
 impl Book {
+    pub(super) fn at(at: &'static str) -> Self {
+        Book {
+            at,
+            acknowledged: Vec::new(),
+            open: Vec::new(),
+            refused: Vec::new(),
+            submitted: 0,
+            repeated: 0,
+            told_elsewhere: 0,
+        }
+    }
+
     /// Asks again about what is open, now that nothing is in the way.
     pub(super) fn end(&mut self, world: &World) -> Result<(), String> {
         let until = Instant::now() + AFTERWARDS;
         while !self.open.is_empty() && Instant::now() < until {
-            let wish = self.open.remove(0);
-            self.hand_in(world, wish, 5000)?;
+            for wish in std::mem::take(&mut self.open) {
+                let at = wish.at;
+                self.hand_in(world, wish, at, 3)?;
+            }
+            self.ask_sequencers(world)?;
         }
         Ok(())
     }
 
-    fn hand_in(&mut self, world: &World, mut wish: Wish, wait_ms: u64) -> Result<(), String> {
-        if wish.tries == 0 {
-            self.submitted += 1;
-        } else {
-            self.repeated += 1;
+    /// A node that neither sees a record nor is the signer's does not hear that an intent was rejected: who handed it
+    /// in there asks the sequencer.
+    fn ask_sequencers(&mut self, world: &World) -> Result<(), String> {
+        for mut wish in std::mem::take(&mut self.open) {
+            let sequencer = world.organisations.iter().find(|one| wish.record.split(':').next() == Some(one.name));
+            match sequencer.filter(|_| wish.actor.split('@').nth(1) != Some(wish.at)) {
+                None => self.open.push(wish),
+                Some(sequencer) => {
+                    let (known, at) = (self.acknowledged.len(), wish.at);
+                    wish.at = sequencer.name;
+                    self.hand_in(world, wish, sequencer.name, 3)?;
+                    self.told_elsewhere(known, at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what only the sequencer told; that must be a rejection.
+    fn told_elsewhere(&mut self, known: usize, at: &str) {
+        for one in self.acknowledged.get(known..).unwrap_or_default() {
+            self.told_elsewhere += 1;
+            if one.status == "applied" {
+                let what = format!("{} on {}", one.wish.method, one.wish.record);
+                self.refused.push(format!("{what} was applied, and {at}, where it was submitted, did not hear of it"));
+            }
+        }
+    }
+
+    /// Hands an intent in at a node.
+    fn hand_in(&mut self, world: &World, mut wish: Wish, at: &str, wait_s: u64) -> Result<(), String> {
+        match wish.tries {
+            0 => self.submitted += 1,
+            _ => self.repeated += 1,
         }
         wish.tries += 1;
-        let Some(address) = world.named(wish.at)?.http() else {
+        let Some(address) = world.named(at)?.http() else {
             self.open.push(wish);
             std::thread::sleep(Duration::from_millis(50));
             return Ok(());
         };
-        match post(&address, wait_ms, &wish.bytes) {
+        match post(&address, wait_s, &wish.bytes) {
             Ok((200, outcome)) => self.note(wish, &outcome),
             // Not decided yet, no room, no database, the node has died: nobody knows.
             Ok((202 | 429 | 500..=599, _)) | Err(_) => self.open.push(wish),
             Ok((status, said)) => {
-                let what = format!("{} on {} at {}", wish.method, wish.record, wish.at);
+                let what = format!("{} on {} at {at}", wish.method, wish.record);
                 self.refused.push(format!("{what} was refused ({status}): {}", said.canonical()));
             }
         }
@@ -219,12 +277,12 @@ impl Book {
 }
 
 /// Hands an intent in over HTTP; the status and what was said.
-fn post(address: &str, wait_ms: u64, body: &[u8]) -> Result<(u16, Json), std::io::Error> {
+fn post(address: &str, wait_s: u64, body: &[u8]) -> Result<(u16, Json), std::io::Error> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(ANSWER))?;
     let head = format!(
         "POST /v1/intents?wait={}s HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        wait_ms.div_ceil(1000),
+        wait_s,
         body.len()
     );
     stream.write_all(&[head.as_bytes(), body].concat())?;

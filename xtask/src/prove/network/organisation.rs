@@ -5,11 +5,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use lockstep_core::crypto::LocalSigner;
 use lockstep_core::json::{Json, Limits};
 
 use crate::rust::binary;
+
+/// How often a node is started whose directory somebody else writes to, and the pause between.
+const TRIES: usize = 120;
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// An organisation with its node.
 pub(super) struct Organisation {
@@ -67,9 +72,22 @@ impl Organisation {
         std::fs::write(&file, text).map_err(|error| failed(&file, &error))
     }
 
-    /// Starts its node; back when it answers.
+    /// Starts its node; back when it answers. A verb that found no node running holds the directory for a moment.
     pub(super) fn start(&self) -> Result<(), String> {
-        let log = self.dir.join("run.log");
+        for _ in 0..TRIES {
+            if self.try_start()? {
+                return Ok(());
+            }
+            if !self.last_words().contains("another process writes") {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
+        Err(format!("the node of {} does not start: {}", self.name, self.last_words()))
+    }
+
+    fn try_start(&self) -> Result<bool, String> {
+        let log = self.log();
         let file = OpenOptions::new().create(true).append(true).open(&log).map_err(|error| failed(&log, &error))?;
         let mut command = Command::new(binary());
         command.arg("--dir").arg(&self.dir).args(["--quiet", "run", "--listen", "127.0.0.1:0"]);
@@ -79,15 +97,20 @@ impl Organisation {
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut first).map_err(|error| error.to_string())?;
         }
-        let address = first.trim().strip_prefix("ready http://").unwrap_or_default().to_owned();
-        let ready = !address.is_empty();
-        *self.running() = Some((child, address));
-        if ready { Ok(()) } else { Err(format!("the node of {} does not start: {}", self.name, self.last_words())) }
+        match first.trim().strip_prefix("ready http://") {
+            Some(address) => *self.running() = Some((child, address.to_owned())),
+            None => drop(child.wait()),
+        }
+        Ok(!first.is_empty())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("run.log")
     }
 
     /// What the node said last on standard error.
     fn last_words(&self) -> String {
-        let text = std::fs::read_to_string(self.dir.join("run.log")).unwrap_or_default();
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
         text.lines().last().unwrap_or("without a word").to_owned()
     }
 
