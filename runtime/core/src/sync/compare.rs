@@ -386,8 +386,12 @@ fn check_whole(intent: &VerifiedIntent, outcome: &Outcome, events: &[SealedEvent
         && !events.is_empty()
         && events.len() == intent.payload().records.len()
         && events.iter().all(|event| reads_everything(event, viewer));
-    let open = *intent.call() != Call::Hidden && outcome.reasons().is_some();
-    if (own || all) && !open { Err(Wait::Reasons.into()) } else { Ok(()) }
+    let open = [*intent.call() != Call::Hidden, outcome.reasons().is_some()];
+    let read = events.iter().all(|event| event.openings.reads.is_some());
+    let whole = events.len() == intent.payload().records.len() || (!own && closed == 0);
+    // Call and reasons go together, and what else was read goes to those who follow all records.
+    let short = open == [true, false] || open == [false, true] || (whole && !read);
+    if short || ((own || all) && open != [true, true]) { Err(Wait::Reasons.into()) } else { Ok(()) }
 }
 
 fn reads_everything(event: &SealedEvent, viewer: &Viewer) -> bool {
@@ -405,6 +409,8 @@ fn check_header(
     place: &Place,
     directory: &Directory,
 ) -> Result<(), No> {
+    let named = intent.targets().iter().any(|target| target.record == header.record);
+    let closed = intent.targets().len() < intent.payload().records.len();
     let facts = [
         (header.network == outcome.network, "it is for another network"),
         (header.intent == outcome.intent, "it is of another intent"),
@@ -414,13 +420,12 @@ fn check_header(
         (header.epoch == 1, "its epoch is not the record's"),
         (header.time == outcome.time, "its time is not that of its outcome"),
         (header.directory == (directory.seq(), directory.head()), "it was judged under another directory"),
-        (
-            intent.targets().iter().any(|target| target.record == header.record),
-            "its record is none of the intent's, or the intent is not opened for it",
-        ),
+        (named || closed, "its record is none of the intent's"),
     ];
     match facts.into_iter().find(|(holds, _)| !holds) {
         Some((_, problem)) => Err(object(Complaint::Chain, Some(&header.record), problem)),
+        // Whoever handed it on may have closed what was signed.
+        None if !named => Err(refuse(format!("the intent is not opened for {}", header.record))),
         None => Ok(()),
     }
 }

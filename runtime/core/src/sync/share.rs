@@ -201,3 +201,29 @@ impl Share {
         Outcome::read(&self.outcome).ok().map(|outcome| outcome.intent)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const OPENED: &str =
+        r#"{"call":{"contract":"deal","salt":"s"},"records":[{"record":"acme:a"},{"record":"acme:b"}]}"#;
+
+    fn check(call: bool, records: &[bool], expected: &str) {
+        assert_eq!(String::from_utf8(cut_openings(OPENED.as_bytes(), call, records)).unwrap(), expected);
+    }
+
+    #[test]
+    fn openings_keep_their_places_and_lose_what_is_not_for_the_receiver() {
+        check(true, &[true, true], OPENED);
+        check(false, &[true, false], r#"{"call":null,"records":[{"record":"acme:a"},null]}"#);
+        check(false, &[false, true], r#"{"call":null,"records":[null,{"record":"acme:b"}]}"#);
+    }
+
+    #[test]
+    fn a_record_that_nothing_is_known_of_is_not_opened() {
+        check(true, &[true], r#"{"call":{"contract":"deal","salt":"s"},"records":[{"record":"acme:a"},null]}"#);
+        assert_eq!(cut_openings(b"no openings", true, &[true]), Vec::<u8>::new());
+    }
+}

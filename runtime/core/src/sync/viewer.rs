@@ -95,3 +95,133 @@ impl Viewer {
         part
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::crypto::Digest;
+    use crate::event::SealedSection;
+    use crate::json::json;
+    use crate::names::{NodeName, RecordId, SpecName};
+    use crate::time::Timestamp;
+
+    fn spec() -> RecordSpec {
+        let document = json!({
+            "roles": {"owner": {}, "buyer": {}, "auditor": {}, "anyone": {"everyone": true}},
+            "parties": {"create": ["owner"], "modify": ["owner"]},
+            "sections": {
+                "open": {"schema": {}, "create": ["owner"], "read": ["buyer"]},
+                "secret": {"schema": {}, "create": ["owner"], "modify": ["buyer"], "audit": ["auditor"]}
+            }
+        });
+        RecordSpec::parse(&SpecName::parse("deal").unwrap(), &document).unwrap()
+    }
+
+    /// Memberships of bolt: role, from, to.
+    fn parties(list: &[(&str, u64, Option<u64>)]) -> Json {
+        let member = |(role, from, to): &(&str, u64, Option<u64>)| json!({"role": *role, "participant": "bolt", "from": *from, "to": *to});
+        json!({"members": list.iter().map(member).collect::<Vec<_>>()})
+    }
+
+    fn viewer(participant: &str) -> Viewer {
+        Viewer { participants: BTreeSet::from([participant.to_owned()]) }
+    }
+
+    /// The header at `seq`, with the seq at which each section was written last.
+    fn header(spec: &str, seq: u64, written: &[(&str, u64)]) -> Header {
+        let digest = Digest::of(b"any");
+        let sections = written.iter().map(|(name, at)| {
+            let written = (*at == seq).then_some((digest, digest));
+            ((*name).to_owned(), SealedSection { seq: *at, content: digest, written })
+        });
+        Header {
+            network: digest,
+            log: "acme/1".to_owned(),
+            record: RecordId::parse("acme:one").unwrap(),
+            epoch: 1,
+            seq,
+            prev: Some(digest),
+            spec: Digest::of(spec.as_bytes()),
+            package: digest,
+            directory: (1, digest),
+            intent: digest,
+            sequencer: NodeName::parse("acme").unwrap(),
+            time: Timestamp::MIN,
+            sections: sections.collect::<BTreeMap<_, _>>(),
+            reads: digest,
+        }
+    }
+
+    fn names(set: BTreeSet<String>) -> String {
+        set.into_iter().collect::<Vec<_>>().join(" ")
+    }
+
+    /// Bodies and contents of what bolt is to have of the event at `seq`, where the one before was under `spec`.
+    fn part(
+        list: &[(&str, u64, Option<u64>)],
+        seq: u64,
+        spec_before: &str,
+        [then, now]: [&[(&str, u64)]; 2],
+    ) -> [String; 2] {
+        let (spec, parties) = (spec(), parties(list));
+        let before = header(spec_before, seq - 1, then);
+        let part =
+            viewer("bolt").part(Seen { spec: &spec, parties: &parties }, &header("now", seq, now), Some(&before));
+        [names(part.bodies), names(part.given)]
+    }
+
+    #[test]
+    fn contents_are_read_from_seq_to_seq_and_headers_from_the_start() {
+        let (spec, parties) = (spec(), parties(&[("buyer", 4, Some(8))]));
+        let seen = Seen { spec: &spec, parties: &parties };
+        assert_eq!([3, 4, 7, 8].map(|seq| viewer("bolt").reads(seen, "open", seq)), [false, true, true, false]);
+        assert_eq!([1, 4, 7, 8].map(|seq| viewer("bolt").follows(seen, seq)), [true, true, true, false]);
+        assert!(!viewer("gaze").follows(seen, 5) && !viewer("gaze").reads(seen, "open", 5));
+    }
+
+    #[test]
+    fn who_may_only_audit_follows_and_reads_nothing() {
+        let (spec, parties) = (spec(), parties(&[("auditor", 1, None)]));
+        let seen = Seen { spec: &spec, parties: &parties };
+        assert!(viewer("bolt").follows(seen, 1));
+        assert!(!["open", "secret", "parties"].iter().any(|section| viewer("bolt").reads(seen, section, 1)));
+    }
+
+    #[test]
+    fn a_node_that_stands_for_several_sees_what_any_of_them_may() {
+        let (spec, parties) = (spec(), parties(&[("buyer", 1, None)]));
+        let both = Viewer { participants: ["bolt", "gaze"].map(str::to_owned).into() };
+        assert!(both.reads(Seen { spec: &spec, parties: &parties }, "secret", 1));
+    }
+
+    #[test]
+    fn what_was_seen_growing_is_not_given_again() {
+        let inside = [("buyer", 1, None)];
+        assert_eq!(part(&inside, 5, "now", [&[("open", 3)], &[("open", 5)]]), ["open", ""]);
+        assert_eq!(part(&inside, 5, "now", [&[("open", 3)], &[("open", 3)]]), ["", ""]);
+    }
+
+    #[test]
+    fn who_comes_or_comes_back_is_given_what_was_written_while_it_was_out() {
+        let back = [("buyer", 1, Some(4)), ("buyer", 8, None)];
+        assert_eq!(
+            part(&back, 8, "now", [&[("open", 2), ("secret", 5)], &[("open", 2), ("secret", 5)]]),
+            ["", "secret"]
+        );
+        assert_eq!(part(&back, 8, "now", [&[("secret", 5)], &[("secret", 8)]]), ["secret", "secret"]);
+        assert_eq!(part(&back, 9, "now", [&[("secret", 5)], &[("secret", 9)]]), ["secret", ""]);
+        assert_eq!(part(&back, 5, "now", [&[("secret", 2)], &[("secret", 5)]]), ["", ""]);
+    }
+
+    #[test]
+    fn a_new_version_of_the_spec_gives_all_that_may_be_read_once() {
+        let inside = [("buyer", 1, None)];
+        assert_eq!(
+            part(&inside, 5, "before", [&[("open", 3), ("secret", 2)], &[("open", 5), ("secret", 2)]]),
+            ["open", "open secret"]
+        );
+    }
+}

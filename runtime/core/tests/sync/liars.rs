@@ -446,7 +446,7 @@ fn openings_that_do_not_fit_are_never_applied_and_prove_nothing_against_the_sequ
     let other = Salt::from(*Digest::of(b"other").as_bytes());
     type Edit = Box<dyn Fn(&mut EventOpenings)>;
     let edits: [Edit; 3] = [
-        Box::new(move |openings| openings.sections.get_mut("listing").unwrap().content_salt = other.clone()),
+        Box::new(move |openings| openings.sections.get_mut("listing").unwrap().content_salt = other),
         Box::new(|openings| openings.sections.get_mut("listing").unwrap().changes.clear()),
         Box::new(|openings| {
             let body = openings.sections["listing"].clone();

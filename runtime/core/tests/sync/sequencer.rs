@@ -38,6 +38,11 @@ pub struct Decision {
     pub events: Vec<SealedEvent>,
 }
 
+fn salt(count: &mut u64) -> Salt {
+    *count += 1;
+    Salt::from(*Digest::of(format!("salt {count}").as_bytes()).as_bytes())
+}
+
 /// Node acme.
 #[derive(Clone)]
 pub struct Sequencer {
@@ -105,11 +110,6 @@ impl Sequencer {
         (projected.note, projected.size)
     }
 
-    pub fn salt(&mut self) -> Salt {
-        self.salts += 1;
-        Salt::from(*Digest::of(format!("salt {}", self.salts).as_bytes()).as_bytes())
-    }
-
     /// What the intent comes to.
     pub fn decide(&mut self, wish: &Wish) -> Decision {
         let intent = self.world.enter(wish);
@@ -121,20 +121,20 @@ impl Sequencer {
         let executed = self.world.execute(&intent).unwrap();
         let (ending, rejected, events) = match executed.verdict {
             Verdict::Applied(effects) => {
-                let world = self.world.clone();
                 let sealing = Sealing {
-                    directory: &world.directory,
+                    directory: &self.world.directory,
                     log: "acme/1",
-                    sequencer: &world.node,
+                    sequencer: &self.world.node,
                     intent: intent.id(),
-                    time: world.time,
+                    time: self.world.time,
                 };
-                (Ending::Applied, None, seal(effects, &sealing, &mut || self.salt()))
+                let salts = &mut self.salts;
+                (Ending::Applied, None, seal(effects, &sealing, &mut || salt(salts)))
             }
             Verdict::Rejected(rejected) => (Ending::Rejected, Some(rejected), Vec::new()),
             Verdict::Expired => (Ending::Expired, Some(Rejected::new(Code::Expired, "too late")), Vec::new()),
         };
-        let salts = [self.salt(), self.salt(), self.salt(), self.salt()];
+        let salts = [0; 4].map(|_| salt(&mut self.salts));
         let directory = (self.world.directory.seq(), self.world.directory.head());
         let outcome = Outcome {
             network: self.world.directory.network(),
