@@ -240,3 +240,61 @@ fn same_events(sequencer: &Holdings, replica: &Holdings, found: &mut Found<'_>) 
         )
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECORD: &str = "seller:sale-1";
+
+    fn holdings(name: &'static str, negotiation: Option<&str>) -> Holdings {
+        let text = |text: &str| Some(text.to_owned());
+        let cells = ["{}", "{}", "", "{}", "1", "h1", "house_sale@1.0.0"].map(text);
+        let mut cells = Vec::from(cells);
+        cells.splice(2..3, [negotiation.map(str::to_owned)]);
+        Holdings {
+            name,
+            intents: BTreeMap::from([("i1".to_owned(), vec!["applied".to_owned()])]),
+            events: BTreeMap::from([("e1".to_owned(), vec![["i1", RECORD, "1"].map(str::to_owned)])]),
+            directory: vec!["d1".to_owned()],
+            actors: BTreeSet::new(),
+            records: BTreeMap::from([(RECORD.to_owned(), cells)]),
+        }
+    }
+
+    fn failures(replica: &Holdings) -> usize {
+        let (sequencer, mut totals) = (holdings("seller", Some("{}")), Totals::default());
+        let mut found = Found { totals: &mut totals, told: BTreeMap::new() };
+        same_records(&sequencer, replica, &mut found);
+        same_events(&sequencer, replica, &mut found);
+        totals.failures.len()
+    }
+
+    #[test]
+    fn the_entitled_have_the_bytes_and_the_others_null() {
+        assert_eq!(failures(&holdings("buyer", Some("{}"))), 0);
+        assert_eq!(failures(&holdings("inspector", None)), 0);
+    }
+
+    #[test]
+    fn an_altered_a_missing_and_a_leaked_cell_are_failures() {
+        assert_eq!(failures(&holdings("buyer", Some("{ }"))), 1);
+        assert_eq!(failures(&holdings("buyer", None)), 1);
+        assert_eq!(failures(&holdings("inspector", Some("{}"))), 1);
+    }
+
+    #[test]
+    fn a_lost_and_a_doubled_event_and_another_head_are_failures() {
+        let mut lost = holdings("buyer", Some("{}"));
+        lost.events.clear();
+        assert_eq!(failures(&lost), 1);
+        let mut doubled = holdings("buyer", Some("{}"));
+        doubled.events.values_mut().for_each(|rows| rows.extend(rows.clone()));
+        assert_eq!(failures(&doubled), 1);
+        let mut behind = holdings("buyer", Some("{}"));
+        behind.records.values_mut().for_each(|cells| drop(cells.splice(5..6, [Some("h0".to_owned())])));
+        assert_eq!(failures(&behind), 1);
+        behind.records.clear();
+        assert_eq!(failures(&behind), 1);
+    }
+}
