@@ -21,6 +21,7 @@ use lockstep_core::intent::{Refusal, VerifiedIntent};
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, Projection};
 use lockstep_core::record::States;
+use lockstep_core::sync::{Had, Heard};
 use lockstep_core::tables::{Role, Table, name};
 use tokio::sync::mpsc;
 
@@ -43,7 +44,9 @@ pub(crate) struct Built {
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) states: States,
     /// The outcome received of each log with the highest position, since this was built.
-    pub(crate) heard: BTreeMap<String, lockstep_core::sync::Heard>,
+    pub(crate) heard: BTreeMap<String, Heard>,
+    /// Outcomes of other nodes in batches that the committer has and has not answered for.
+    pub(crate) arrived: BTreeMap<String, Had>,
     /// (actor, nonce) of intents that the committer has and has not answered for.
     in_flight: BTreeMap<(String, Digest), Digest>,
 }
@@ -97,7 +100,8 @@ impl Built {
     fn new(generation: u64, ledger: Ledger, directory: Arc<Directory>) -> Self {
         let tables = states_tables(&directory);
         let (states, heard, in_flight) = (States::new(), BTreeMap::new(), BTreeMap::new());
-        Built { generation, ledger, directory, tables, states, heard, in_flight }
+        let arrived = BTreeMap::new();
+        Built { generation, ledger, directory, tables, states, heard, arrived, in_flight }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
@@ -217,6 +221,9 @@ impl Pipeline {
 
     /// Keeps memory bounded: states that no batch in flight builds on can be loaded again.
     fn evict(&mut self) {
+        if self.unanswered == 0 {
+            self.built.arrived.clear();
+        }
         if self.unanswered == 0 && self.built.states.len() > self.shared.config.cached_records {
             self.built.states.clear();
         }

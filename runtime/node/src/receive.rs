@@ -101,6 +101,8 @@ impl Pipeline {
             return Ok(None);
         }
         self.built.heard.extend(compared.heard);
+        let arrived = compared.arrived.iter().map(|arrived| (arrived.outcome.intent.to_string(), had(arrived)));
+        self.built.arrived.extend(arrived);
         let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
         for arrived in &compared.arrived {
             let Arrived { intent, outcome, events, place, .. } = arrived;
@@ -141,7 +143,8 @@ impl Pipeline {
             let (intent, leaf) = (Digest::parse(id).ok()?, Outcome::stored_leaf_hash(stored)?);
             Some((id.to_owned(), Had { intent, leaf, position: None }))
         });
-        Ok(found.collect())
+        // What a batch in flight holds is decided, too, though the database does not say so yet.
+        Ok(found.chain(self.built.arrived.clone()).collect())
     }
 
     async fn compare(&mut self, shares: Arc<Vec<Share>>, known: BTreeMap<String, Had>) -> Result<Compared, NodeError> {
