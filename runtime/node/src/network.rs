@@ -62,8 +62,9 @@ struct Peer {
     since: Option<Timestamp>,
     /// Whether it said that all of its log that is for this node was sent.
     complete: bool,
-    /// Shares of it that wait for something.
+    /// Shares of it that wait for something, and since when some do.
     held: u64,
+    held_since: Option<Timestamp>,
     /// The position in this node's log up to which it has committed.
     acked: u64,
     /// The position up to which it was sent.
@@ -193,17 +194,28 @@ impl Network {
     pub fn status(&self, node: &Node) -> Json {
         let commits = *node.commits().borrow();
         let strangers = self.strangers.load(Ordering::Relaxed);
-        status(&guard(&self.peers), &node.directory(), node.name(), commits, strangers)
+        let seen = Seen { directory: &node.directory(), own: node.name(), now: node.now(), commits, strangers };
+        status(&guard(&self.peers), &seen)
     }
 }
 
 /// The same for a node that does not run.
 #[must_use]
 pub fn nobody_reached(directory: &Directory, own: &NodeName) -> Json {
-    status(&BTreeMap::new(), directory, own, 0, 0)
+    status(&BTreeMap::new(), &Seen { directory, own, now: Timestamp::MIN, commits: 0, strangers: 0 })
 }
 
-fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName, commits: u64, strangers: u64) -> Json {
+/// From where a node looks at its peers.
+struct Seen<'a> {
+    directory: &'a Directory,
+    own: &'a NodeName,
+    now: Timestamp,
+    commits: u64,
+    strangers: u64,
+}
+
+fn status(peers: &BTreeMap<String, Peer>, seen: &Seen<'_>) -> Json {
+    let Seen { directory, own, now, commits, strangers } = *seen;
     let mut caught_up = true;
     let mut list = Vec::new();
     for (name, node) in directory.nodes().iter().filter(|(name, _)| name.as_str() != own.as_str()) {
@@ -215,11 +227,12 @@ fn status(peers: &BTreeMap<String, Peer>, directory: &Directory, own: &NodeName,
         let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
         let sent: Object = peer.sections.iter().map(|(name, bytes)| (name.clone(), Json::from(*bytes))).collect();
         let forks: Json = peer.forks.values().cloned().collect();
+        let behind_s = peer.held_since.map_or(0, |since| now.since(since).as_secs());
         let behind = peer.sent.saturating_sub(peer.acked);
         caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0 && peer.served == commits;
         list.push(json!({
             "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
-            "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": 0,
+            "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": behind_s,
             "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }

@@ -94,7 +94,11 @@ impl Session {
             return Err(Ended::Own("more of it waits than this node keeps; it is asked for again".to_owned()));
         }
         let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
-        self.network.peer(&self.peer, |peer| peer.held = count);
+        let now = self.node.now();
+        self.network.peer(&self.peer, |peer| {
+            peer.held = count;
+            peer.held_since = if count == 0 { None } else { peer.held_since.or(Some(now)) };
+        });
         Ok(())
     }
 
