@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::codes::Code;
 use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::names::RecordId;
 use lockstep_core::sync::{Message, Viewer};
@@ -51,12 +52,26 @@ impl Session {
                         drop(waiting.send(shares));
                     }
                 }
-                Message::Forward { number, submission } => self.clone().forwarded(number, submission),
-                Message::Propose { number, event, package } => self.clone().proposed(number, event, package),
+                Message::Forward { number, submission } => {
+                    if !self.errand(self.clone().forwarded(number, submission)) {
+                        self.send(Message::Forwarded { number, refused: overloaded() }).await?;
+                    }
+                }
+                Message::Propose { number, event, package } => {
+                    if !self.errand(self.clone().proposed(number, event, package)) {
+                        self.send(Message::Proposed { number, refused: overloaded() }).await?;
+                    }
+                }
                 Message::Forwarded { number, refused } | Message::Proposed { number, refused } => {
                     self.network.answered(number, refused);
                 }
-                Message::Vote { event } => self.clone().vote(&event)?,
+                Message::Vote { event } => {
+                    let event = DirectoryEvent::read(&event).map_err(|error| Ended::Protocol(error.to_string()))?;
+                    let head = event.head();
+                    if !self.errand(self.clone().voted(event)) {
+                        self.send(Message::Voted { event: None, head }).await?;
+                    }
+                }
                 Message::Voted { event, head } => {
                     let waiting = guard(&self.network.votes).remove(&(self.peer.clone(), head));
                     if let Some(waiting) = waiting {
@@ -87,34 +102,34 @@ impl Session {
         self.send(Message::Fetched { record, shares }).await
     }
 
-    /// Takes an intent that another node was given.
-    fn forwarded(self: Arc<Self>, number: u64, submission: Vec<u8>) {
+    /// Has something go on beside the reading; `false` where the peer has as much of that as it may.
+    pub(super) fn errand(&self, work: impl Future<Output = ()> + Send + 'static) -> bool {
+        let Ok(place) = self.errands.clone().try_acquire_owned() else { return false };
         tokio::spawn(async move {
-            let refused = refused(self.node.submit(submission, PATIENCE).await.map(|_| ()));
-            // The outcome goes with the feed; a lost answer is asked for again.
-            drop(self.send(Message::Forwarded { number, refused }).await);
+            work.await;
+            drop(place);
         });
+        true
+    }
+
+    /// Takes an intent that another node was given.
+    async fn forwarded(self: Arc<Self>, number: u64, submission: Vec<u8>) {
+        let refused = refused(self.node.submit(submission, PATIENCE).await.map(|_| ()));
+        // The outcome goes with the feed; a lost answer is asked for again.
+        drop(self.send(Message::Forwarded { number, refused }).await);
     }
 
     /// Orders an event of the directory for another node.
-    fn proposed(self: Arc<Self>, number: u64, event: Vec<u8>, package: Option<Vec<u8>>) {
-        tokio::spawn(async move {
-            let refused = match DirectoryEvent::read(&event) {
-                Err(error) => Some(("malformed".to_owned(), error.to_string())),
-                Ok(event) => refused(self.node.change_directory(event, package, PATIENCE).await),
-            };
-            drop(self.send(Message::Proposed { number, refused }).await);
-        });
+    async fn proposed(self: Arc<Self>, number: u64, event: Vec<u8>, package: Option<Vec<u8>>) {
+        let refused = match DirectoryEvent::read(&event) {
+            Err(error) => Some((Code::Malformed.as_str().to_owned(), error.to_string())),
+            Ok(event) => refused(self.node.change_directory(event, package, PATIENCE).await),
+        };
+        drop(self.send(Message::Proposed { number, refused }).await);
     }
 
     /// Signs an event of the directory that nodes sign by themselves.
-    fn vote(self: Arc<Self>, stored: &[u8]) -> Result<(), Ended> {
-        let event = DirectoryEvent::read(stored).map_err(|error| Ended::Protocol(error.to_string()))?;
-        tokio::spawn(async move { self.voted(event).await });
-        Ok(())
-    }
-
-    async fn voted(&self, event: DirectoryEvent) -> Result<(), Ended> {
+    async fn voted(self: Arc<Self>, event: DirectoryEvent) {
         // The event before may still be on its way.
         let until = tokio::time::Instant::now() + BEFORE;
         while self.node.directory().seq() + 1 < event.seq && tokio::time::Instant::now() < until {
@@ -133,8 +148,13 @@ impl Session {
                 signed.stored()
             }),
         };
-        self.send(Message::Voted { event: signed, head }).await
+        drop(self.send(Message::Voted { event: signed, head }).await);
     }
+}
+
+/// The refusal of what there is no place for; it can be sent again.
+fn overloaded() -> Refused {
+    Some((Code::Overloaded.as_str().to_owned(), "the node has too much to do for this peer".to_owned()))
 }
 
 /// Code and message of a refusal; what is not known yet is none.

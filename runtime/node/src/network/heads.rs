@@ -45,11 +45,13 @@ impl Session {
         heads.notes.iter().for_each(|note| self.look_at(note));
         let time = self.node.now();
         self.network.peer(&self.peer, |peer| peer.confirmed = Some(time));
-        tokio::spawn(async move {
+        let session = self.clone();
+        // Where it has too much of that under way, later heads say the same and more.
+        let _: bool = self.errand(async move {
             tokio::time::sleep(GRACE).await;
             for head in &heads.heads {
-                if let Err(error) = self.look_into(head).await {
-                    self.node.notice(&format!("{}: {error}", self.peer));
+                if let Err(error) = session.look_into(head).await {
+                    session.node.notice(&format!("{}: {error}", session.peer));
                     return;
                 }
             }

@@ -11,7 +11,7 @@ use lockstep_core::directory::Directory;
 use lockstep_core::event::EventOpenings;
 use lockstep_core::sync::{Feed, Hello, Message, Share, Viewer, Wanted};
 use lockstep_core::transport::{Connection, FrameReceiver, FrameSender, TransportError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::dial::told_to_stop;
 use super::{Network, OUTBOX, invited};
@@ -24,6 +24,8 @@ const PAGE: usize = 64;
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long taking in what came last may go on after the end.
 const LAST: Duration = Duration::from_secs(10);
+/// What one peer can have this node do at once beside its feed.
+const ERRANDS: usize = 64;
 /// How long a feed waits for its answer.
 const ANSWER: Duration = Duration::from_secs(120);
 
@@ -51,6 +53,8 @@ pub(super) struct Session {
     pub(super) acked: watch::Sender<u64>,
     /// How far the peer's directory goes, as far as it said.
     pub(super) directory: watch::Sender<u64>,
+    /// Places for what goes on beside the reading.
+    pub(super) errands: Arc<Semaphore>,
 }
 
 /// The active node with this key.
@@ -88,6 +92,7 @@ async fn known(
         out,
         acked: watch::Sender::new(0),
         directory: watch::Sender::new(0),
+        errands: Arc::new(Semaphore::new(ERRANDS)),
     });
     let ended = tokio::select! {
         ended = session.clone().talk(receiver) => ended,
