@@ -22,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) nonces: Vec<(String, Digest)>,
     pub(crate) batch: Batch,
     pub(crate) note: String,
+    /// Leaves of the log after it.
+    pub(crate) size: u64,
     /// Set where the batch holds an event of the directory.
     pub(crate) directory: Option<Arc<Directory>>,
 }
@@ -124,6 +126,7 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
         }
         shared.set_directory(directory.clone());
     }
+    shared.leaves.store(prepared.size, Ordering::Relaxed);
     shared.commits.send_modify(|commits| *commits += 1);
     Ok(())
 }

@@ -20,6 +20,7 @@ mod random;
 mod receive;
 mod relay;
 mod reply;
+mod resume;
 mod shelf;
 mod submit;
 

@@ -132,16 +132,14 @@ pub(crate) async fn tiles(
     Ok(tiles)
 }
 
-/// What is here of another node's log: the position after the last outcome, and the last signed head.
-pub(crate) async fn heard(database: &dyn Database, log: &str) -> Result<(u64, Option<LogHead>), DatabaseError> {
+/// The last signed head of another node's log that is here.
+pub(crate) async fn last_head(database: &dyn Database, log: &str) -> Result<Option<LogHead>, DatabaseError> {
     let own = own_tables_by_name();
-    let Some(table) = own.get(name::FEED) else { return Ok((0, None)) };
+    let Some(table) = own.get(name::FEED) else { return Ok(None) };
     let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
-    let position = |row: &Row| cell(table, row, "position").and_then(Cell::as_count);
-    let next = rows.iter().filter_map(position).max().map_or(0, |last| last + 1);
     let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
     let heads = notes.filter_map(|note| Checkpoint::parse(note).ok()).map(|(head, _)| (head.size, head.root));
-    Ok((next, heads.max_by_key(|(size, _)| *size)))
+    Ok(heads.max_by_key(|(size, _)| *size))
 }
 
 /// The root of the checkpoint of exactly this size.

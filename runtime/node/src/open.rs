@@ -26,6 +26,7 @@ use crate::load;
 use crate::network::Network;
 use crate::pipeline;
 use crate::random::{Secrets, random_bytes};
+use crate::resume::Resume;
 use crate::submit::Job;
 
 /// Bounds of a node; all explicit, defaults for tests only.
@@ -156,6 +157,10 @@ pub(crate) struct Shared {
     directory: RwLock<Arc<Directory>>,
     /// The directory as it was.
     pub(crate) past: Past,
+    /// From where on this node wants each other log.
+    pub(crate) resume: Resume,
+    /// Leaves of this node's own log after the last commit.
+    pub(crate) leaves: AtomicU64,
     /// The last signed heads of each other log that were heard of: roots by size.
     pub(crate) heads: Mutex<BTreeMap<String, BTreeMap<u64, Digest>>>,
     /// The other nodes, where this one talks to them.
@@ -334,6 +339,8 @@ impl Node {
             secrets,
             directory: RwLock::new(Arc::new(loaded.directory)),
             past: Past(RwLock::new(loaded.history)),
+            resume: Resume::open(&parts.checkpoint, loaded.ledger.appender.size()),
+            leaves: AtomicU64::new(loaded.ledger.appender.size()),
             heads: Mutex::default(),
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
@@ -436,11 +443,20 @@ impl Node {
 
     /// From where on this node wants another's log.
     pub(crate) async fn wanted(&self, log: &str) -> Result<Wanted, NodeError> {
-        let (next, stored) = load::heard(self.database(), log).await?;
+        let stored = load::last_head(self.database(), log).await?;
+        let next = self.shared.resume.next(log);
         if let (None, Some(stored)) = (self.last_head(log), stored) {
             self.note_head(log, stored);
         }
         Ok(Wanted { next, size: self.last_head(log).map_or(0, |(size, _)| size) })
+    }
+
+    /// Notes that all of another log before this position is here.
+    pub(crate) fn note_next(&self, log: &str, position: u64) {
+        let leaves = self.shared.leaves.load(Ordering::Relaxed);
+        if let Err(error) = self.shared.resume.note(log, position, leaves) {
+            self.notice(&format!("how far {log} has come cannot be noted, it will be asked for again: {error}"));
+        }
     }
 
     /// The last signed head of another log that was heard of.

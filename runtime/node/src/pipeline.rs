@@ -301,6 +301,7 @@ impl Pipeline {
             nonces,
             batch: projected.batch,
             note: projected.note,
+            size: projected.size,
             directory,
         })
     }

@@ -85,6 +85,9 @@ impl Session {
         }
         self.note_held(&held)?;
         self.network.peer(&self.peer, |peer| peer.complete = !more);
+        // What waits is asked for again after a restart.
+        let waits = held.iter().filter(|share| share.place.log == log).map(|share| share.place.position).min();
+        self.node.note_next(&log, waits.unwrap_or(next));
         self.send(Message::Ack { log, next }).await?;
         Ok(held)
     }
