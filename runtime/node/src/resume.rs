@@ -49,3 +49,37 @@ fn read(stored: &[u8], leaves: u64) -> Option<BTreeMap<String, u64>> {
     let logs = json.get("next")?.as_object()?;
     logs.iter().map(|(log, position)| Some((log.to_owned(), position.as_u64()?))).collect()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A checkpoint's path in a directory of its own.
+    fn checkpoint(test: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("lockstep-resume-{test}-{}", std::process::id()));
+        drop(std::fs::remove_dir_all(&dir));
+        std::fs::create_dir_all(&dir).unwrap();
+        dir.join("checkpoint")
+    }
+
+    #[test]
+    fn a_feed_goes_on_after_a_restart_from_what_was_noted_and_not_from_what_was_fetched() {
+        let checkpoint = checkpoint("restart");
+        let resume = Resume::open(&checkpoint, 10);
+        assert_eq!(resume.next("seller/1"), 0);
+        resume.note("seller/1", 7, 12).unwrap();
+        resume.note("seller/1", 5, 13).unwrap();
+        assert_eq!(Resume::open(&checkpoint, 13).next("seller/1"), 5, "what waits holds it back");
+        assert_eq!(Resume::open(&checkpoint, 20).next("seller/1"), 5, "a newer database has all that it says");
+    }
+
+    #[test]
+    fn a_file_that_is_ahead_of_the_database_or_damaged_has_everything_asked_for_again() {
+        let checkpoint = checkpoint("older");
+        Resume::open(&checkpoint, 0).note("seller/1", 7, 12).unwrap();
+        assert_eq!(Resume::open(&checkpoint, 11).next("seller/1"), 0);
+        std::fs::write(checkpoint.with_extension("feeds"), "{\"leaves\":1,").unwrap();
+        assert_eq!(Resume::open(&checkpoint, 20).next("seller/1"), 0);
+    }
+}
