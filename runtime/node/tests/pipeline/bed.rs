@@ -1,5 +1,6 @@
 //! A node to be tested: a world's directory on a database that does as it is told.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,8 @@ pub struct Gated {
     gate: Semaphore,
     begun: AtomicUsize,
     pub commits: AtomicUsize,
-    selects: AtomicUsize,
+    /// Texts that were asked for, by which column whatever.
+    asked: Mutex<BTreeSet<String>>,
     refused: Mutex<Option<String>>,
     /// Of the reads to come: how many are answered first, and how many are not then.
     unreadable: Mutex<(usize, usize)>,
@@ -41,7 +43,7 @@ impl Gated {
             gate: Semaphore::new(OPEN),
             begun: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
-            selects: AtomicUsize::new(0),
+            asked: Mutex::new(BTreeSet::new()),
             refused: Mutex::new(None),
             unreadable: Mutex::new((0, 0)),
         }
@@ -155,7 +157,11 @@ impl Database for Gated {
         column: &'a str,
         values: &'a [Cell],
     ) -> Pending<'a, Result<Vec<Row>, DatabaseError>> {
-        self.selects.fetch_add(1, Ordering::SeqCst);
+        let texts = values.iter().filter_map(|value| match value {
+            Cell::Text(text) => Some(text.clone()),
+            _ => None,
+        });
+        self.asked.lock().unwrap().extend(texts);
         Box::pin(async move {
             self.read()?;
             self.memory.select(table, column, values).await
@@ -269,10 +275,10 @@ impl Bed {
         let first = self.world.make("jam-1");
         let first = self.begin(&first);
         self.database.held().await;
-        let (second, reads) = (self.world.make("jam-2"), self.database.selects.load(Ordering::SeqCst));
+        let second = self.world.make("jam-2");
         let second = self.begin(&second);
-        // What it is executed on is read when it has been taken from the queue.
-        while self.database.selects.load(Ordering::SeqCst) == reads {
+        // The record that it is executed on is read when it has been taken from the queue.
+        while !self.database.asked.lock().unwrap().contains("acme:jam-2") {
             tokio::task::yield_now().await;
         }
         [first, second]
