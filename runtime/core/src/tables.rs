@@ -562,7 +562,7 @@ fn outbox() -> Table {
                 "position",
                 Kind::Integer,
                 "log leaf",
-                "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent",
+                "Order among all notifications here: 1000000 times the leaf's position, plus 58500 for each record of the intent before, 900 for each section before, and the index"
             )
             .derived(
                 "section",
