@@ -23,11 +23,10 @@ pub(super) fn run(job: &mut Job) -> Result<(), String> {
 
 fn case(dice: &mut Dice) -> Result<Totals, String> {
     let from = dice.below(FIRST_SEED_BELOW);
-    let test = ["test", "--release", "--package", "lockstep-core", "--test", "sync", "--", "honest_runs", "--nocapture"];
-    let ended = shell::cargo(&test)
-        .env("SYNC_FROM", from.to_string())
-        .env("SYNC_RUNS", RUNS_OF_A_CASE.to_string())
-        .run()?;
+    let test =
+        ["test", "--release", "--package", "lockstep-core", "--test", "sync", "--", "honest_runs", "--nocapture"];
+    let ended =
+        shell::cargo(&test).env("SYNC_FROM", from.to_string()).env("SYNC_RUNS", RUNS_OF_A_CASE.to_string()).run()?;
     let mut totals = Totals::default();
     ended.stdout.lines().filter_map(counted).for_each(|counts| add(&mut totals, &counts));
     let runs = totals.counts.get("runs").copied().unwrap_or(0);

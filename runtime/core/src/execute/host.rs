@@ -13,7 +13,6 @@ use crate::spec::PARTIES;
 use super::draft::DraftRecord;
 use super::{Job, Rejected, entitle};
 
-
 pub(super) struct Execution<'a> {
     job: &'a Job<'a>,
     drafts: Vec<DraftRecord>,
