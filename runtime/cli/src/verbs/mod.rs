@@ -4,6 +4,7 @@ pub(crate) mod actor;
 pub(crate) mod called;
 pub(crate) mod completions;
 pub(crate) mod contract;
+pub(crate) mod contracts;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
