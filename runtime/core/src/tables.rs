@@ -150,6 +150,12 @@ impl Table {
         self.comment.clone_from(&later.comment);
     }
 
+    /// Whether it is about this node's own work only: nothing proves a row of it, or that one is missing.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.columns.iter().all(|column| column.class == Class::Operational)
+    }
+
     /// The positions of the key's columns.
     #[must_use]
     pub fn key_positions(&self) -> Vec<usize> {
@@ -269,6 +275,10 @@ pub mod name {
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
     /// What other nodes sequenced, with the proof that it is in their logs.
     pub const FEED: &str = "lockstep_feed";
+    /// What this node last saw of the others.
+    pub const PEER: &str = "lockstep_peer";
+    /// View: who is connected, and who is behind.
+    pub const NETWORK_STATUS: &str = "lockstep_network_status";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
@@ -367,6 +377,7 @@ pub fn own_tables() -> Vec<Table> {
         log(),
         checkpoint(),
         feed(),
+        peer(),
     ]
 }
 
@@ -616,6 +627,21 @@ fn feed() -> Table {
     .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
     .unique(&["log", "position"])
     .done()
+}
+
+/// Nothing in it is evidence, its key neither: another node is reached or not.
+fn peer() -> Table {
+    let draft = Draft::new(name::PEER, Role::Own, &["node"], "What this node, while it ran, last saw of the others");
+    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, "nothing", comment)
+    };
+    let draft = operational(draft, "node", Kind::Text, false, "The other node");
+    let draft = operational(draft, "reachable", Kind::Boolean, false, "Whether it is connected");
+    let draft = operational(draft, "since", Kind::Timestamp, true, "Since when it is");
+    let draft = operational(draft, "behind_events", Kind::Integer, false, "What it sent that waits for something");
+    let draft = operational(draft, "behind_since", Kind::Timestamp, true, "Since when something does");
+    let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last connection failed or ended");
+    operational(draft, "at", Kind::Timestamp, false, "When it was seen like this").done()
 }
 
 /// The name of the table of a spec's versions.

@@ -26,7 +26,7 @@ mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
 pub use http::{HttpConfig, HttpServer};
-pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, nobody_reached};
+pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, keep_noted, nobody_reached};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};
 pub use random::{random_bytes, random_salt};
 pub use receive::Taken;
