@@ -16,6 +16,7 @@ mod load;
 mod network;
 mod open;
 mod pipeline;
+mod proofs;
 mod random;
 mod receive;
 mod relay;
