@@ -22,26 +22,47 @@ const COMMIT: Duration = Duration::from_secs(60);
 const MOST_HELD: usize = 64 << 20;
 /// How long an answer to a fetch may take.
 const FETCH: Duration = Duration::from_secs(10);
+/// What waits is tried again after so long without a message; doubling, while nothing comes of it.
+const AGAIN: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often what waits is tried again at once.
 const TRIES: usize = 8;
 
 impl Session {
     /// Takes what comes, in order.
     pub(super) async fn take(self: Arc<Self>, mut arriving: mpsc::Receiver<Message>) -> Result<(), Ended> {
-        let mut held: Vec<Share> = Vec::new();
-        while let Some(message) = arriving.recv().await {
+        let (mut held, mut pause): (Vec<Share>, Duration) = (Vec::new(), AGAIN);
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = arriving.recv() => message,
+                // A clock goes on and another peer may bring what is missing, without a message on this connection.
+                () = tokio::time::sleep(pause), if !held.is_empty() => {
+                    let before = held.len();
+                    held = self.again(held).await?;
+                    pause = if held.len() == before { (pause * 2).min(LONGEST_PAUSE) } else { AGAIN };
+                    continue;
+                }
+            };
+            pause = AGAIN;
             match message {
-                Message::Directory { events, packages } => {
+                Some(Message::Directory { events, packages }) => {
                     self.directory(&events, &packages).await?;
                     // What was judged under it may have waited for it.
-                    held = self.apply(held).await?;
-                    self.note_held(&held)?;
+                    held = self.again(held).await?;
                 }
-                Message::Feed(feed) => held = self.feed_in(feed, held).await?,
-                _ => {}
+                Some(Message::Feed(feed)) => held = self.feed_in(feed, held).await?,
+                Some(_) => {}
+                None => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// Tries what waits once more.
+    async fn again(&self, held: Vec<Share>) -> Result<Vec<Share>, Ended> {
+        let held = self.apply(held).await?;
+        self.note_held(&held)?;
+        Ok(held)
     }
 
     async fn directory(&self, events: &[Vec<u8>], packages: &[Vec<u8>]) -> Result<(), Ended> {

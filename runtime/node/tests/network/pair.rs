@@ -1,0 +1,156 @@
+//! Two organisations, acme and bolt, each with a node and a database in memory; acme's sequences the deals.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use lockstep_core::clock::ManualClock;
+use lockstep_core::crypto::{PublicKey, Signer};
+use lockstep_core::directory::{Address, Body};
+use lockstep_core::json::{Json, json};
+use lockstep_core::memory::MemoryDatabase;
+use lockstep_core::memory_transport::MemoryNetwork;
+use lockstep_core::names::NodeName;
+use lockstep_core::transport::Bounds;
+use lockstep_node::{Network, Node, NodeConfig, Parts, Serving, join, keep_connected};
+use tokio::sync::watch;
+
+use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, set};
+
+/// How long anything here may take: other tests run beside it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a test looks.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A node that talks to the other one.
+pub struct Side {
+    pub node: Node,
+    pub clock: Arc<ManualClock>,
+    database: Arc<MemoryDatabase>,
+    folder: PathBuf,
+    _stop: watch::Sender<bool>,
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+pub struct Pair {
+    pub world: World,
+    pub acme: Side,
+    pub bolt: Side,
+}
+
+fn public(node: &str) -> PublicKey {
+    key(node).public_key()
+}
+
+fn folder(node: &str) -> PathBuf {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::SeqCst);
+    let folder = std::env::temp_dir().join(format!("lockstep-pair-{}-{count}-{node}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Both organisations, the deals' contract, and who deals.
+fn agreed() -> World {
+    let mut world = World::founded_by(&["acme", "bolt"]);
+    let addresses = vec![Address::parse("acme:1").unwrap()];
+    world.change("root@acme", Body::NodeAddresses { node: NodeName::parse("acme").unwrap(), addresses }).unwrap();
+    for (name, role) in [("ann@acme", "owner"), ("bob@bolt", "partner")] {
+        let admin = format!("root@{}", actor(name).participant());
+        let add = Body::ActorAdd { actor: actor(name), roles: [role.to_owned()].into(), key: public(name) };
+        world.change(&admin, add).unwrap();
+    }
+    let package = world.propose(&deal_manifest("1.0.0")).unwrap();
+    for admin in ["root@acme", "root@bolt"] {
+        world.change(admin, Body::ContractApprove { package }).unwrap();
+    }
+    world
+}
+
+async fn side(world: &World, network: &MemoryNetwork, name: &str) -> Side {
+    let (clock, folder) = (Arc::new(ManualClock::new(now())), folder(name));
+    let database = Arc::new(MemoryDatabase::new());
+    let parts = Parts {
+        database: database.clone(),
+        engine: Arc::new(Script),
+        signer: Arc::new(key(name)),
+        clock: clock.clone(),
+        checkpoint: folder.join("checkpoint"),
+        notice: Arc::new(|_| ()),
+    };
+    join(&parts, &NodeName::parse(name).unwrap(), &world.events).await.unwrap();
+    let node = Node::open(parts, NodeConfig::default()).await.unwrap();
+    let transport = network.node(public(name), Bounds::default(), Arc::new(|_| true));
+    node.attach(Arc::new(Network::new(Arc::new(transport))));
+    let address = (name == "acme").then_some("acme:1");
+    let serving = Serving::on(node.network().unwrap(), address).await.unwrap();
+    let stop = watch::Sender::new(false);
+    tokio::spawn(keep_connected(node.clone(), serving, stop.subscribe()));
+    Side { node, clock, database, folder, _stop: stop }
+}
+
+impl Pair {
+    pub async fn new() -> Self {
+        let (world, network) = (agreed(), MemoryNetwork::new());
+        let acme = side(&world, &network, "acme").await;
+        let bolt = side(&world, &network, "bolt").await;
+        Pair { world, acme, bolt }
+    }
+
+    /// The intent that makes a deal of ann's with bob.
+    pub fn deal(&mut self, name: &str) -> Wish {
+        let parties = members(&[("owner", "ann@acme", 1), ("partner", "bob@bolt", 1)]);
+        let steps =
+            vec![set("parties", parties), set("open", json!({"title": "t"})), set("secret", json!({"price": 7}))];
+        self.world.call("ann@acme", "make", name, steps)
+    }
+}
+
+impl Side {
+    pub async fn submit(&self, wish: &Wish) -> String {
+        let decided = self.node.submit(wish.bytes(), PATIENCE).await.unwrap();
+        let outcome = lockstep_node::outcome(self.node.database(), &decided.intent).await.unwrap().unwrap();
+        outcome.get("status").and_then(Json::as_str).unwrap().to_owned()
+    }
+
+    /// What its status says of its one peer.
+    pub fn peer(&self, what: &str) -> Json {
+        let status = self.node.network().unwrap().status(&self.node);
+        let peer = status.get("peers").and_then(Json::as_array).unwrap()[0].clone();
+        peer.get(what).cloned().unwrap()
+    }
+
+    /// Waits until its status says this of its peer.
+    pub async fn sees(&self, what: &str, expected: impl Into<Json>) {
+        let expected = expected.into();
+        let looking = async {
+            while self.peer(what) != expected {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, looking).await;
+        assert!(seen.is_ok(), "{what} is {}, not {expected}", self.peer(what));
+    }
+
+    /// Waits until it has so many deals.
+    pub async fn has(&self, count: usize) {
+        let looking = async {
+            while self.deals() < count {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let seen = tokio::time::timeout(PATIENCE, looking).await;
+        assert!(seen.is_ok(), "{} deals, not {count}", self.deals());
+    }
+
+    /// How many deals it has.
+    pub fn deals(&self) -> usize {
+        self.database.contents().get("deal").map_or(0, Vec::len)
+    }
+}
