@@ -12,11 +12,7 @@ use crate::sync::{Complaint, Statement};
 /// One objection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Dispute {
-    node: NodeName,
-    complaint: Complaint,
-    log: String,
-    position: Option<u64>,
-    record: Option<RecordId>,
+    statement: Statement,
     holds: bool,
     open: bool,
 }
@@ -39,9 +35,8 @@ impl Disputes {
     /// Whether its node has said the same already, and not withdrawn it.
     #[must_use]
     pub fn has(&self, statement: &Statement) -> bool {
-        self.known.values().any(|known| {
-            known.open
-                && (&known.node, known.complaint, &known.log) == (&statement.node, statement.complaint, &statement.log)
+        self.known.values().filter(|known| known.open).any(|Dispute { statement: known, .. }| {
+            (&known.node, known.complaint, &known.log) == (&statement.node, statement.complaint, &statement.log)
                 && (known.position, &known.record) == (statement.position, &statement.record)
         })
     }
@@ -49,8 +44,8 @@ impl Disputes {
     /// Statements of a node, about one log or all.
     #[must_use]
     pub fn count_of(&self, node: &NodeName, log: Option<&str>) -> usize {
-        let of = |known: &&Dispute| known.node == *node && log.is_none_or(|log| known.log == log);
-        self.known.values().filter(of).count()
+        let of = |known: &&Statement| known.node == *node && log.is_none_or(|log| known.log == log);
+        self.known.values().map(|known| &known.statement).filter(of).count()
     }
 
     /// Statements in all, those included whose row is lost.
@@ -75,8 +70,8 @@ impl Disputes {
     /// The objections of a node to the outcome at this place that may turn out wrong; two histories never do.
     #[must_use]
     pub fn open_at(&self, node: &NodeName, log: &str, position: u64) -> Vec<Digest> {
-        let here = self.known.iter().filter(|(_, known)| {
-            known.open
+        let here = self.known.iter().filter(|(_, Dispute { statement: known, open, .. })| {
+            *open
                 && known.complaint != Complaint::Fork
                 && (&known.node, known.log.as_str(), known.position) == (node, log, Some(position))
         });
@@ -86,7 +81,16 @@ impl Disputes {
     /// Whether a statement may end this objection: it is its own node's, open, and no proof of two histories.
     #[must_use]
     pub fn may_withdraw(&self, id: &Digest, node: &NodeName) -> bool {
-        self.known.get(id).is_some_and(|known| known.open && known.node == *node && known.complaint != Complaint::Fork)
+        let ends = |known: &Dispute| {
+            known.open && known.statement.node == *node && known.statement.complaint != Complaint::Fork
+        };
+        self.known.get(id).is_some_and(ends)
+    }
+
+    /// What an objection says.
+    #[must_use]
+    pub fn statement(&self, id: &Digest) -> Option<&Statement> {
+        self.known.get(id).map(|known| &known.statement)
     }
 
     /// Adds a statement; `holds` is whether its record stops.
@@ -98,16 +102,8 @@ impl Disputes {
         if let Some(record) = statement.record.as_ref().filter(|_| holds) {
             self.held.entry(record.clone()).or_default().insert(id);
         }
-        let dispute = Dispute {
-            node: statement.node.clone(),
-            complaint: statement.complaint,
-            log: statement.log.clone(),
-            position: statement.position,
-            record: statement.record.clone(),
-            holds,
-            open: statement.withdraws.is_none(),
-        };
-        self.known.insert(id, dispute);
+        let (statement, open) = (statement.clone(), statement.withdraws.is_none());
+        self.known.insert(id, Dispute { statement, holds, open });
     }
 
     /// Counts a statement of which only the leaf is left.
@@ -118,7 +114,7 @@ impl Disputes {
     fn withdraw(&mut self, id: &Digest) {
         let Some(known) = self.known.get_mut(id) else { return };
         known.open = false;
-        let Some(record) = known.record.as_ref().filter(|_| known.holds) else { return };
+        let Some(record) = known.statement.record.as_ref().filter(|_| known.holds) else { return };
         if let Some(held) = self.held.get_mut(record) {
             held.remove(id);
             if held.is_empty() {

@@ -8,6 +8,7 @@ mod answer;
 mod dial;
 mod heads;
 mod invited;
+mod objections;
 mod session;
 mod take;
 
@@ -195,7 +196,11 @@ impl Network {
         let commits = *node.commits().borrow();
         let strangers = self.strangers.load(Ordering::Relaxed);
         let seen = Seen { directory: &node.directory(), own: node.name(), now: node.now(), commits, strangers };
-        status(&guard(&self.peers), &seen)
+        let mut status = status(&guard(&self.peers), &seen);
+        if let Json::Object(members) = &mut status {
+            members.insert("objections", node.shared().objections.to_json());
+        }
+        status
     }
 }
 

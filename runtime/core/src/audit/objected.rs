@@ -1,6 +1,8 @@
 //! Objections: the statement against its leaf and its signature, the evidence against the statement, and what both did
 //! to the rows.
 
+use std::collections::BTreeSet;
+
 use crate::codes::Code;
 use crate::crypto::Digest;
 use crate::log::leaf_hash;
@@ -137,9 +139,10 @@ impl Walk<'_> {
     /// Leaves out what rows of objections explain that are not there: scopes, and ends of objections.
     fn excuse_unexplained(&mut self, tables: &Tables) {
         let found = tables.get(name::OBJECTION);
-        let told = |column: &'static str| found.indexes().filter_map(move |row| found.text(row, column));
-        let records: std::collections::BTreeSet<&str> = told("record_id").collect();
-        let withdrawn: std::collections::BTreeSet<&str> = told("withdraws").collect();
+        let stops = |row: &usize| told_holds(found, *row) && found.time(*row, "withdrawn_at").is_none();
+        let records: BTreeSet<&str> =
+            found.indexes().filter(stops).filter_map(|row| found.text(row, "record_id")).collect();
+        let withdrawn: BTreeSet<&str> = found.indexes().filter_map(|row| found.text(row, "withdraws")).collect();
         let mut scopes: Vec<String> = Vec::new();
         for row in found.indexes() {
             let id = found.text(row, "objection_id").unwrap_or_default();
