@@ -35,6 +35,9 @@ impl Disputes {
     /// Whether its node has said the same already, and not withdrawn it.
     #[must_use]
     pub fn has(&self, statement: &Statement) -> bool {
+        if statement.withdraws.is_some() {
+            return false;
+        }
         self.known.values().filter(|known| known.open).any(|Dispute { statement: known, .. }| {
             (&known.node, known.complaint, &known.log) == (&statement.node, statement.complaint, &statement.log)
                 && (known.position, &known.record) == (statement.position, &statement.record)
