@@ -181,7 +181,8 @@ pub trait Database: Send + Sync {
     fn head(&self) -> Pending<'_, Result<Option<String>, DatabaseError>>;
     /// Commits a batch.
     fn commit<'a>(&'a self, batch: &'a Batch) -> Pending<'a, Result<(), CommitError>>;
-    /// The rows whose `column` holds one of the values; any number of values, in no particular order.
+    /// The rows whose `column` holds one of the values; any number of values, in no particular order. They hold the
+    /// columns that `table` names, which may be fewer than there are, and need not have `column` among them.
     fn select<'a>(
         &'a self,
         table: &'a Table,

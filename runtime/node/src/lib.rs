@@ -18,6 +18,7 @@ mod object;
 mod objections;
 mod open;
 mod pipeline;
+mod proofs;
 mod random;
 mod receive;
 mod relay;

@@ -86,7 +86,7 @@ impl Session {
 
     async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {
         let here = {
-            let shelf = Shelf::new(self.node.database(), self.node.directory(), self.node.past());
+            let shelf = Shelf::new(self.node.database(), self.node.directory());
             shelf.at(head).await.map_err(|error: NodeError| Ended::Own(error.to_string()))?
         };
         match here {
@@ -140,7 +140,7 @@ impl Session {
     async fn own_share(&self, head: &HeadAt) -> Option<Share> {
         let directory = self.node.directory();
         let viewer = Viewer { participants: directory.stands_for(self.node.name().as_str()) };
-        let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+        let shelf = Shelf::new(self.node.database(), directory);
         let shares = shelf.of_record(&self.node.log(), &head.record, head.seq..=head.seq, 1, &viewer).await;
         shares.ok()?.pop()
     }

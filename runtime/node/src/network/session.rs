@@ -197,7 +197,7 @@ impl Session {
             }
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
             objections = self.tell_objections(objections, &viewer).await?;
-            let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+            let shelf = Shelf::new(self.node.database(), directory);
             let log = self.node.log();
             let page = shelf
                 .page(&log, from, PAGE, &viewer, &mut size)
