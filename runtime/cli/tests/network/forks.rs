@@ -85,7 +85,8 @@ fn a_sequencer_that_tells_two_stories_is_found_by_those_whom_it_told_them_and_no
         until("each reader has the proof in its database", || !proofs(reader).is_empty());
         assert_eq!(scope(reader, "seller:sale-1"), "disputed", "{}", reader.name);
         let listed = reader.does("objection-list", &["objection", "list"]);
-        let id = text(&listed.as_array().unwrap()[0], "id");
+        let of_sale = |one: &&Json| one.get("record_id") == Some(&Json::from("seller:sale-1"));
+        let id = text(listed.as_array().unwrap().iter().find(of_sale).unwrap(), "id");
         let shown = reader.does("objection-show", &["objection", "show", &id[..12]]);
         assert_eq!((text(&shown, "kind"), text(&shown, "record_id")), ("fork".to_owned(), "seller:sale-1".to_owned()));
         assert!(shown.get("evidence").is_some_and(|evidence| evidence.get("fork").is_some()), "{shown}");
