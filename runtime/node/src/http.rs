@@ -22,7 +22,7 @@ use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lockstep_core::codes::Code;
-use lockstep_core::json::json;
+use lockstep_core::json::{Json, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::network::nobody_reached;
@@ -114,7 +114,13 @@ async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> 
 async fn network(State(http): State<Arc<Http>>) -> Response {
     json_response(&match http.node.network() {
         Some(network) => network.status(&http.node),
-        None => nobody_reached(&http.node.directory(), http.node.name()),
+        None => {
+            let mut status = nobody_reached(&http.node.directory(), http.node.name());
+            if let Json::Object(members) = &mut status {
+                members.insert("objections", http.node.shared().objections.to_json());
+            }
+            status
+        }
     })
 }
 

@@ -9,6 +9,7 @@ mod dial;
 mod heads;
 mod invited;
 mod noted;
+mod objections;
 mod session;
 mod take;
 
@@ -199,7 +200,11 @@ impl Network {
         let commits = *node.commits().borrow();
         let strangers = self.strangers.load(Ordering::Relaxed);
         let seen = Seen { directory: &node.directory(), own: node.name(), now: node.now(), commits, strangers };
-        status(&guard(&self.peers), &seen)
+        let mut status = status(&guard(&self.peers), &seen);
+        if let Json::Object(members) = &mut status {
+            members.insert("objections", node.shared().objections.to_json());
+        }
+        status
     }
 }
 
