@@ -7,6 +7,7 @@
 mod dice;
 mod honest;
 mod job;
+mod kill;
 mod network;
 mod record;
 mod replay;
@@ -49,6 +50,12 @@ const PROOFS: &[Proof] = &[
         about: "among honest nodes nobody is accused, whatever comes in whichever order, and all end equal",
         small: 0.1,
         run: honest::run,
+    },
+    Proof {
+        name: "kill",
+        about: "what a node acknowledged survives every kill, each write and sync that fails, and a cut of the power; nothing is doubled or half applied",
+        small: 0.02,
+        run: kill::run,
     },
     Proof {
         name: "network",
