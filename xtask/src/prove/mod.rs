@@ -54,7 +54,7 @@ const PROOFS: &[Proof] = &[
     Proof {
         name: "kill",
         about: "what a node acknowledged survives every kill, each write and sync that fails, and a cut of the power; nothing is doubled or half applied",
-        small: 0.02,
+        small: 0.01,
         run: kill::run,
     },
     Proof {

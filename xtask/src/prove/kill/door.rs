@@ -133,12 +133,4 @@ impl Door {
         };
         Ok((status, said))
     }
-
-    /// One request and its answer.
-    pub(in crate::prove) fn ask(&mut self, request: &str, kind: &str, body: &[u8]) -> Result<(u16, Json), Error> {
-        self.send(request, kind, body)?;
-        let head = self.head()?;
-        let said = self.body(&head)?;
-        Ok((head.status, said))
-    }
 }

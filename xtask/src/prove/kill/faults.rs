@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -16,7 +16,7 @@ use crate::prove::{Dice, Totals};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Intents that each client submits in the life that is disturbed.
-const SIGNED: usize = 2;
+const SIGNED: usize = 3;
 /// Faults that one directory goes through.
 pub(super) const FAULTS: usize = 10;
 
@@ -26,10 +26,10 @@ const CALLS: [(&str, &str, usize); 8] = [
     ("fsync", "lockstep.db-wal", 5),
     ("pwrite64", "lockstep.db", 20),
     ("fsync", "lockstep.db", 1),
-    ("write", "checkpoint.new", 4),
-    ("fsync", "checkpoint.new", 4),
-    ("rename", "checkpoint.new", 4),
-    ("openat", "checkpoint.new", 4),
+    ("write", "checkpoint.new", 2),
+    ("fsync", "checkpoint.new", 2),
+    ("rename", "checkpoint.new", 2),
+    ("openat", "checkpoint.new", 2),
 ];
 /// What happens instead of the call.
 const ENDS: [&str; 3] = ["error=EIO", "error=ENOSPC", "signal=KILL"];
@@ -81,6 +81,8 @@ pub(super) fn failed(number: u64, of: u64, dice: &mut Dice, folder: &Path) -> Re
 /// one: so that it fails once, and not each time that it is tried again, strace leaves once it has failed.
 struct Fault {
     strace: Child,
+    /// What strace says goes here; without a reader it would die of saying something.
+    _said: BufReader<ChildStderr>,
     over: Arc<AtomicBool>,
     watcher: Option<JoinHandle<()>>,
 }
@@ -94,8 +96,8 @@ impl Fault {
         command.args(["-e", &format!("inject={call}:{inject}"), "-o"]).arg(output);
         let mut strace = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().map_err(words)?;
         let mut said = String::new();
-        let stderr = strace.stderr.take().ok_or("no pipe")?;
-        BufReader::new(stderr).read_line(&mut said).map_err(words)?;
+        let mut stderr = BufReader::new(strace.stderr.take().ok_or("no pipe")?);
+        stderr.read_line(&mut said).map_err(words)?;
         if !said.contains("attached") {
             drop(strace.kill());
             return Err(format!("strace cannot watch a process that runs, which needs root: {said}"));
@@ -103,7 +105,7 @@ impl Fault {
         let over = Arc::new(AtomicBool::new(false));
         let (id, output, done) = (strace.id(), output.to_owned(), over.clone());
         let watcher = std::thread::spawn(move || watch(id, &output, &done));
-        Ok(Fault { strace, over, watcher: Some(watcher) })
+        Ok(Fault { strace, _said: stderr, over, watcher: Some(watcher) })
     }
 }
 

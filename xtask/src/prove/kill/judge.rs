@@ -21,12 +21,27 @@ pub(in crate::prove) struct Judge {
 
 /// What somebody could do to a database, each of which the judge must find.
 const MISDEEDS: [(&str, &str); 6] = [
-    ("an intent that was acknowledged is gone", "DELETE FROM lockstep_intent WHERE intent_id = (SELECT max(intent_id) FROM lockstep_intent WHERE status = 'applied')"),
+    (
+        "an intent that was acknowledged is gone",
+        "DELETE FROM lockstep_intent WHERE intent_id = (SELECT max(intent_id) FROM lockstep_intent WHERE status = 'applied')",
+    ),
     ("an event is gone", "DELETE FROM lockstep_event WHERE event_id = (SELECT max(event_id) FROM lockstep_event)"),
-    ("the changes of an event are gone", "DELETE FROM lockstep_change WHERE event_id = (SELECT max(event_id) FROM lockstep_change)"),
-    ("a settlement moved the cash twice", "UPDATE cash SET balances = '{\"alice@acme\":\"900000.00\",\"bob@buyer\":\"100000.00\"}' WHERE record_id = 'acme:cash-0'"),
-    ("a record is behind its events", "UPDATE house_sale SET lockstep_seq = 0 WHERE record_id = (SELECT max(record_id) FROM house_sale)"),
-    ("an outcome is another than was told", "UPDATE lockstep_intent SET status = 'rejected' WHERE intent_id = (SELECT max(intent_id) FROM lockstep_intent WHERE status = 'applied')"),
+    (
+        "the changes of an event are gone",
+        "DELETE FROM lockstep_change WHERE event_id = (SELECT max(event_id) FROM lockstep_change)",
+    ),
+    (
+        "a settlement moved the cash twice",
+        "UPDATE cash SET balances = '{\"alice@acme\":\"900000.00\",\"bob@buyer\":\"100000.00\"}' WHERE record_id = 'acme:cash-0'",
+    ),
+    (
+        "a record is behind its events",
+        "UPDATE house_sale SET lockstep_seq = 0 WHERE record_id = (SELECT max(record_id) FROM house_sale)",
+    ),
+    (
+        "an outcome is another than was told",
+        "UPDATE lockstep_intent SET status = 'rejected' WHERE intent_id = (SELECT max(intent_id) FROM lockstep_intent WHERE status = 'applied')",
+    ),
 ];
 
 /// A python that can check signatures.
@@ -49,7 +64,12 @@ impl Judge {
     }
 
     /// What the judge finds: counts, and failures.
-    pub(in crate::prove) fn finds(&mut self, database: &Path, record: &Path, kept: Option<&Path>) -> Result<Totals, String> {
+    pub(in crate::prove) fn finds(
+        &mut self,
+        database: &Path,
+        record: &Path,
+        kept: Option<&Path>,
+    ) -> Result<Totals, String> {
         let kept = kept.map(|kept| kept.display().to_string()).unwrap_or_default();
         let gone = |error: std::io::Error| format!("the judge is gone: {error}");
         writeln!(self.questions, "{}\t{}\t{kept}", database.display(), record.display()).map_err(gone)?;
@@ -61,7 +81,12 @@ impl Judge {
     }
 
     /// Adds what the judge finds to the totals: checks that held by the number of the last time, failures all.
-    pub(in crate::prove) fn judges(&mut self, world: &World, record: &Path, totals: &mut Totals) -> Result<Totals, String> {
+    pub(in crate::prove) fn judges(
+        &mut self,
+        world: &World,
+        record: &Path,
+        totals: &mut Totals,
+    ) -> Result<Totals, String> {
         let mut found = self.finds(&world.database(), record, Some(&world.dir.join("checkpoint")))?;
         totals.count("judgements", 1);
         totals.failures.append(&mut found.failures);
@@ -69,7 +94,12 @@ impl Judge {
     }
 
     /// Each misdeed, done to a copy, must be found.
-    pub(in crate::prove) fn is_no_fool(&mut self, world: &World, record: &Path, totals: &mut Totals) -> Result<(), String> {
+    pub(in crate::prove) fn is_no_fool(
+        &mut self,
+        world: &World,
+        record: &Path,
+        totals: &mut Totals,
+    ) -> Result<(), String> {
         for (name, sql) in MISDEEDS {
             let copy = world.dir.with_extension("edited.db");
             std::fs::copy(world.database(), &copy).map_err(|error| format!("{}: {error}", copy.display()))?;
@@ -77,7 +107,9 @@ impl Judge {
             let edited = command(&self.python).args(["-c", edit]).args([copy.as_os_str()]).args([sql]).quietly();
             let found = self.finds(&copy, record, None)?;
             let guilty = edited.as_deref().is_some_and(|rows| rows != "0") && !found.failures.is_empty();
-            totals.must("misdeeds_found", guilty, || format!("{name}: the judge finds nothing wrong (rows edited: {edited:?})"));
+            totals.must("misdeeds_found", guilty, || {
+                format!("{name}: the judge finds nothing wrong (rows edited: {edited:?})")
+            });
             drop(std::fs::remove_file(&copy));
         }
         Ok(())

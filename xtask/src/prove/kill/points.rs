@@ -25,7 +25,8 @@ const CLIENTS: u64 = 6;
 const SIGNED: usize = 8;
 /// At one of so many points `lockstep verify` looks, too, and the node is started.
 const VERIFIED: usize = 40;
-const TRACED: &str = "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,fsync,fdatasync,ftruncate,rename,unlink,openat,fallocate";
+const TRACED: &str =
+    "trace=write,writev,sendto,sendmsg,pwrite64,pwritev,fsync,fdatasync,ftruncate,rename,unlink,openat,fallocate";
 
 /// A node with what its clients wrote down.
 pub(in crate::prove) struct Scene {
@@ -108,9 +109,12 @@ impl Scene {
     /// What is open is ended by a node that nobody disturbs, and everything is judged.
     pub(in crate::prove) fn end(&mut self, totals: &mut Totals, name: &str) -> Result<(), String> {
         let lives = self.live(&[])?;
-        totals.must("nodes_resumed", lives, || format!("{name}: the node does not start again: {}", self.world.last_words()));
+        totals.must("nodes_resumed", lives, || {
+            format!("{name}: the node does not start again: {}", self.world.last_words())
+        });
         let open = self.clients.iter().filter(|client| !client.answered()).count();
-        totals.must("clients_answered", open == 0, || format!("{name}: {open} clients have intents without an outcome"));
+        totals
+            .must("clients_answered", open == 0, || format!("{name}: {open} clients have intents without an outcome"));
         let found = self.judge.judges(&self.world, &self.record, totals)?;
         totals.count("acknowledged_kept", found.counts.get("acknowledged_kept").copied().unwrap_or(0));
         let verified = self.world.verify(&[]);
@@ -160,12 +164,16 @@ fn check_order(events: &[Event], record: &Path, totals: &mut Totals) -> Result<(
     let order = trace::order(events);
     totals.count("traced_replies", order.replies);
     totals.count("traced_syncs_of_the_log", order.syncs);
-    totals.must("replies_behind_their_sync", order.failures.is_empty(), || order.failures.join("; ").chars().take(600).collect());
+    totals.must("replies_behind_their_sync", order.failures.is_empty(), || {
+        order.failures.join("; ").chars().take(600).collect()
+    });
     let seen: BTreeSet<String> = replies(events).into_iter().flat_map(|(_, told)| told).collect();
     let missed = acknowledged(record)?.iter().filter(|(_, intent)| !seen.contains(intent)).count();
     // Those that opened the registers were told before the recording began.
     let before = 2 * super::clients::PAIRS as usize;
-    totals.must("traces_whole", missed == before, || format!("{missed} outcomes were told and are not in the trace, {before} is right"));
+    totals.must("traces_whole", missed == before, || {
+        format!("{missed} outcomes were told and are not in the trace, {before} is right")
+    });
     let guilty = trace::order(&unsynced(events)).failures.len() as u64;
     totals.must("controls_found", guilty == order.replies, || {
         format!("without its syncs, the trace should show {} replies too early, it shows {guilty}", order.replies)

@@ -84,16 +84,17 @@ fn call(whole: &str, dir: &Path) -> Result<Option<Call>, String> {
     Ok(match (name, file(of)) {
         ("write" | "writev" | "sendto" | "sendmsg", _) if socket => Some(Call::Reply(quoted(arguments)?.concat())),
         ("write", Some(file)) => Some(Call::Write(file, None, quoted(arguments)?.concat())),
-        ("pwrite64", Some(file)) => {
-            Some(Call::Write(file, Some(last(arguments).ok_or("a write without a place")?), quoted(arguments)?.concat()))
-        }
+        ("pwrite64", Some(file)) => Some(Call::Write(
+            file,
+            Some(last(arguments).ok_or("a write without a place")?),
+            quoted(arguments)?.concat(),
+        )),
         ("pwritev" | "mmap" | "fallocate", Some(_)) => return Err(format!("{name} is not followed here")),
         ("fsync" | "fdatasync", Some(file)) => Some(Call::Sync(file)),
-        ("ftruncate", Some(file)) => {
-            Some(Call::Cut(file, last(arguments).ok_or("a cut without a length")?))
-        }
+        ("ftruncate", Some(file)) => Some(Call::Cut(file, last(arguments).ok_or("a cut without a length")?)),
         ("rename", _) => {
-            let names: Vec<String> = quoted(arguments)?.iter().map(|name| String::from_utf8_lossy(name).into()).collect();
+            let names: Vec<String> =
+                quoted(arguments)?.iter().map(|name| String::from_utf8_lossy(name).into()).collect();
             match names.as_slice() {
                 [from, to] => file(from).zip(file(to)).map(|(from, to)| Call::Rename(from, to)),
                 _ => None,
@@ -201,9 +202,11 @@ pub(in crate::prove) fn order(events: &[Event]) -> Order {
     for (reply, told) in &replies {
         for intent in told {
             order.replies += 1;
-            order.failures.extend(safe_before(events, written.get(intent).copied(), reply).err().map(|what| {
-                format!("{intent} was told at line {} {what}", reply.entered + 1)
-            }));
+            order.failures.extend(
+                safe_before(events, written.get(intent).copied(), reply)
+                    .err()
+                    .map(|what| format!("{intent} was told at line {} {what}", reply.entered + 1)),
+            );
         }
     }
     order
@@ -297,7 +300,8 @@ mod tests {
         let text = lines(SYNC);
         let early = text.replacen("71 pwrite64(12</n/lockstep.db-wal>, \"\\r\\0\\0\", 3, 147) = 3\n", "", 1);
         assert_ne!(early, text);
-        let late = early.replacen(SYNC, &format!("{SYNC}71 pwrite64(12</n/lockstep.db-wal>, \"\\r\\0\\0\", 3, 147) = 3\n"), 1);
+        let late =
+            early.replacen(SYNC, &format!("{SYNC}71 pwrite64(12</n/lockstep.db-wal>, \"\\r\\0\\0\", 3, 147) = 3\n"), 1);
         assert_eq!(failures(&late).len(), 1);
     }
 
