@@ -269,6 +269,8 @@ pub mod name {
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
     /// What other nodes sequenced, with the proof that it is in their logs.
     pub const FEED: &str = "lockstep_feed";
+    /// Intents that were handed over to the node that sequences them, with what was signed about that.
+    pub const FORWARD: &str = "lockstep_forward";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
@@ -367,6 +369,7 @@ pub fn own_tables() -> Vec<Table> {
         log(),
         checkpoint(),
         feed(),
+        forward(),
     ]
 }
 
@@ -616,6 +619,50 @@ fn feed() -> Table {
     .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
     .unique(&["log", "position"])
     .done()
+}
+
+fn forward() -> Table {
+    let own = |draft: Draft, name: &str, kind, nullable, proved_by, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, proved_by, comment)
+    };
+    let draft = Draft::new(
+        name::FORWARD,
+        Role::Own,
+        &["node", "intent_id", "position"],
+        "Intents that one node handed over to another that sequences them, a row for each record, at both",
+    )
+    .derived("node", Kind::Text, "envelope", "The node that handed it over")
+    .derived("intent_id", Kind::Text, "envelope", "The intent")
+    .derived("position", Kind::Integer, "envelope", "Which of the intent's records, from 0");
+    let draft = own(draft, "record_id", Kind::Text, false, "nothing", "That record; the envelope hides it")
+        .derived("count", Kind::Integer, "envelope", "How many intents that node has handed over for it, from 1")
+        .derived("sequencer", Kind::Text, "envelope", "The node that it was handed over to")
+        .derived("forwarded_at", Kind::Timestamp, "envelope", "When, by the clock of the node that handed it over")
+        .sealed("envelope", Kind::Bytes, "node's signature", "What the node signed before it handed it over");
+    let draft = own(draft, "expires_at", Kind::Timestamp, false, "nothing", "When the intent expires");
+    let draft = own(draft, "status", Kind::Text, false, "nothing", "pending or ended, as far as this node has noted");
+    let draft = own(
+        draft,
+        "taken",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "The sequencer's acknowledgement; NULL before it came",
+    );
+    let draft = own(
+        draft,
+        "ended",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "How it ended, where lockstep_intent does not have it",
+    );
+    own(draft, "submission", Kind::Bytes, true, "nothing", "The intent, to be sent again, as long as it is pending")
+        .unique(&["node", "record_id", "count"])
+        .index(&["intent_id"])
+        .index(&["record_id"])
+        .index(&["status"])
+        .done()
 }
 
 /// The name of the table of a spec's versions.

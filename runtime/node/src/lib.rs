@@ -11,6 +11,7 @@ mod again;
 mod commit;
 mod execute;
 mod feed;
+mod forward;
 mod http;
 mod load;
 mod network;
@@ -25,6 +26,7 @@ mod shelf;
 mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
+pub use forward::{handed_over, overdue};
 pub use http::{HttpConfig, HttpServer};
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, nobody_reached};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};

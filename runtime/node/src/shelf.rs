@@ -19,7 +19,7 @@ use lockstep_core::received::{Place, read_path};
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::seal::replay;
 use lockstep_core::sync::{
-    Directories, Growth, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share,
+    Directories, End, Growth, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share,
 };
 use lockstep_core::tables::{Cell, Role, Row, Table, name};
 
@@ -186,6 +186,20 @@ impl<'a> Shelf<'a> {
             shares.extend(self.share(row, place, viewer).await?);
         }
         Ok(shares)
+    }
+
+    /// How an intent ended, for a node that handed it over and gets no share of it.
+    pub(crate) async fn end_for(&self, log: &str, intent: &Digest, viewer: &Viewer) -> Result<Option<End>, NodeError> {
+        let intents = self.table(name::INTENT)?;
+        let rows = self.database.select(intents, "intent_id", &[Cell::Text(intent.to_string())]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let place = self.own_place(log, row).await?;
+        if self.share(row, place.clone(), viewer).await?.is_some() {
+            return Ok(None);
+        }
+        let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
+        let outcome = Outcome::read(stored).map_err(damaged)?.sealed().stored();
+        Ok(Some(End::Decided { outcome, place }))
     }
 
     /// Where the outcomes of these rows stand that other nodes sequenced.
