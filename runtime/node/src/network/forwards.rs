@@ -131,6 +131,8 @@ struct Keeper {
     counts: BTreeMap<RecordId, u64>,
     /// Rows to be written with the next that are.
     dirty: BTreeMap<Digest, Held>,
+    /// Who is told of an end once that is written.
+    told: Vec<(Waiter, Result<Decided, SubmitError>)>,
 }
 
 fn answer(waiter: Waiter, ended: Result<Decided, SubmitError>) {
@@ -148,7 +150,7 @@ struct Coming {
 impl Keeper {
     fn new(node: Node, network: Arc<Network>) -> Self {
         let (pending, orders, dirty) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Keeper { node, network, pending, orders, next: 0, counts: BTreeMap::new(), dirty }
+        Keeper { node, network, pending, orders, next: 0, counts: BTreeMap::new(), dirty, told: Vec::new() }
     }
 
     async fn work(&mut self, inbox: &mut Inbox) -> Result<(), NodeError> {
@@ -173,6 +175,10 @@ impl Keeper {
                         self.flush().await;
                     }
                 }
+            }
+            if !self.told.is_empty() {
+                self.flush().await;
+                self.told.drain(..).for_each(|(waiter, told)| answer(waiter, told));
             }
             self.send();
         }
@@ -438,7 +444,12 @@ impl Keeper {
     fn end(&mut self, intent: &Digest, end: Option<Vec<u8>>, told: &Result<Decided, SubmitError>) {
         let Some(pending) = self.orders.remove(intent).and_then(|order| self.pending.remove(&order)) else { return };
         let Pending { mut held, waiters, .. } = pending;
-        waiters.into_iter().for_each(|waiter| answer(waiter, told.clone()));
+        let told = waiters.into_iter().map(|waiter| (waiter, told.clone()));
+        match end {
+            // The outcome is in the database.
+            None => told.for_each(|(waiter, told)| answer(waiter, told)),
+            Some(_) => self.told.extend(told),
+        }
         // The intent is in this database with its outcome, or it is kept here.
         held.submission = held.submission.filter(|_| end.is_some());
         (held.ended, held.end) = (true, end);

@@ -10,6 +10,8 @@
 )]
 
 mod clocks;
+mod forwards;
+mod liar;
 mod pair;
 #[path = "../../../core/tests/path/world.rs"]
 mod world;
