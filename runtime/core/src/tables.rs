@@ -135,6 +135,13 @@ impl Table {
         self.columns.iter().position(|known| known.name == column)
     }
 
+    /// The table with these columns alone, in its order: to read no more of its rows than is needed.
+    #[must_use]
+    pub fn only(&self, columns: &[&str]) -> Table {
+        let kept = self.columns.iter().filter(|column| columns.contains(&column.name.as_str()));
+        Table { columns: kept.cloned().collect(), ..self.clone() }
+    }
+
     /// Takes over what a later version of a spec brings; what is there stays. New columns may be NULL.
     pub fn widen(&mut self, later: &Table) {
         for column in &later.columns {
@@ -148,6 +155,12 @@ impl Table {
             }
         }
         self.comment.clone_from(&later.comment);
+    }
+
+    /// Whether it is about this node's own work only: nothing proves a row of it, or that one is missing.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.columns.iter().all(|column| column.class == Class::Operational)
     }
 
     /// The positions of the key's columns.
@@ -271,6 +284,10 @@ pub mod name {
     pub const FEED: &str = "lockstep_feed";
     /// Intents that were handed over to the node that sequences them, with what was signed about that.
     pub const FORWARD: &str = "lockstep_forward";
+    /// What this node last saw of the others.
+    pub const PEER: &str = "lockstep_peer";
+    /// View: who is connected, and who is behind.
+    pub const NETWORK_STATUS: &str = "lockstep_network_status";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
@@ -370,6 +387,7 @@ pub fn own_tables() -> Vec<Table> {
         checkpoint(),
         feed(),
         forward(),
+        peer(),
     ]
 }
 
@@ -565,7 +583,7 @@ fn outbox() -> Table {
                 "position",
                 Kind::Integer,
                 "log leaf",
-                "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent",
+                "Order among all notifications here: 1000000 times the leaf's position, plus 58500 for each record of the intent before, 900 for each section before, and the index"
             )
             .derived(
                 "section",
@@ -619,6 +637,21 @@ fn feed() -> Table {
     .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
     .unique(&["log", "position"])
     .done()
+}
+
+/// Nothing in it is evidence, its key neither: another node is reached or not.
+fn peer() -> Table {
+    let draft = Draft::new(name::PEER, Role::Own, &["node"], "What this node, while it ran, last saw of the others");
+    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, "nothing", comment)
+    };
+    let draft = operational(draft, "node", Kind::Text, false, "The other node");
+    let draft = operational(draft, "reachable", Kind::Boolean, false, "Whether it is connected");
+    let draft = operational(draft, "since", Kind::Timestamp, true, "Since when it is");
+    let draft = operational(draft, "behind_events", Kind::Integer, false, "What it sent that waits for something");
+    let draft = operational(draft, "behind_since", Kind::Timestamp, true, "Since when something does");
+    let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last connection failed or ended");
+    operational(draft, "at", Kind::Timestamp, false, "When it was seen like this").done()
 }
 
 fn forward() -> Table {

@@ -145,17 +145,15 @@ pub(crate) async fn last_counts(
     node: &str,
     records: &[RecordId],
 ) -> Result<BTreeMap<RecordId, u64>, DatabaseError> {
-    let table = table(name::FORWARD)?;
+    let table = table(name::FORWARD)?.only(&["node", "record_id", "count"]);
     let ids: Vec<Cell> = records.iter().map(|record| Cell::Text(record.to_string())).collect();
     let mut last: BTreeMap<RecordId, u64> = records.iter().map(|record| (record.clone(), 0)).collect();
     for row in database.select(&table, "record_id", &ids).await? {
         let text = |column: &str| cell(&table, &row, column).and_then(Cell::as_str).unwrap_or_default();
         let count = cell(&table, &row, "count").and_then(Cell::as_count).unwrap_or(0);
-        let known = RecordId::parse(text("record_id"))
-            .ok()
-            .and_then(|record| last.get_mut(&record).map(|last| (*last).max(count)).map(|count| (record, count)));
-        if let Some((record, count)) = known.filter(|_| text("node") == node) {
-            last.insert(record, count);
+        let known = RecordId::parse(text("record_id")).ok().and_then(|record| last.get_mut(&record));
+        if let Some(known) = known.filter(|_| text("node") == node) {
+            *known = count.max(*known);
         }
     }
     Ok(last)
@@ -166,7 +164,7 @@ pub(crate) async fn decided(database: &dyn Database, intents: &[Digest]) -> Resu
     if intents.is_empty() {
         return Ok(Vec::new());
     }
-    let table = table(name::INTENT)?;
+    let table = table(name::INTENT)?.only(&["intent_id"]);
     let ids: Vec<Cell> = intents.iter().map(|intent| Cell::Text(intent.to_string())).collect();
     let rows = database.select(&table, "intent_id", &ids).await?;
     let ids = rows.iter().filter_map(|row| Digest::parse(cell(&table, row, "intent_id")?.as_str()?).ok());

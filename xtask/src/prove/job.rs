@@ -76,7 +76,8 @@ impl Job {
     /// Starts or goes on: the journal of the same proof, scale, seed and commit is taken up.
     pub(super) fn start(name: &'static str, scale: f64, seed: u64) -> Result<Job, String> {
         let folder = tree::target().join("proof");
-        let scratch = folder.join(format!("{name}-scratch"));
+        // Two runs at a time must not clean up under each other.
+        let scratch = folder.join(format!("{name}-{seed}-{scale}-scratch"));
         let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(&scratch).map_err(|error| failed(&scratch, error))?;
         let journal_path = folder.join(format!("{name}-{seed}-{scale}-{}.journal", record::commit()));

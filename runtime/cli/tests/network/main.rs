@@ -13,6 +13,7 @@ mod demo;
 mod forks;
 mod invitations;
 mod joining;
+mod noted;
 mod organisation;
 mod replicas;
 mod strangers;

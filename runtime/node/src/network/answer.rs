@@ -98,7 +98,7 @@ impl Session {
     async fn fetch(&self, record: RecordId, from: u64, to: u64) -> Result<(), Ended> {
         let directory = self.node.directory();
         let viewer = Viewer { participants: directory.stands_for(&self.peer) };
-        let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+        let shelf = Shelf::new(self.node.database(), directory);
         let shares = shelf.of_record(&self.node.log(), &record, from..=to, MOST_FETCHED, &viewer).await;
         let shares = shares.map_err(|error| Ended::Own(error.to_string()))?;
         self.network.peer(&self.peer, |peer| count_sections(&mut peer.sections, &shares));

@@ -82,7 +82,7 @@ impl Session {
 
     async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {
         let here = {
-            let shelf = Shelf::new(self.node.database(), self.node.directory(), self.node.past());
+            let shelf = Shelf::new(self.node.database(), self.node.directory());
             shelf.at(head).await.map_err(|error: NodeError| Ended::Own(error.to_string()))?
         };
         match here {

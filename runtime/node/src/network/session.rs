@@ -192,7 +192,7 @@ impl Session {
                 return self.part().await;
             }
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
-            let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+            let shelf = Shelf::new(self.node.database(), directory);
             let log = self.node.log();
             let page = shelf
                 .page(&log, from, PAGE, &viewer, &mut size)

@@ -8,7 +8,7 @@ use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::json::json;
 use lockstep_core::names::RecordId;
 use lockstep_core::package::Package;
-use lockstep_core::sync::{Feed, Grown, Message, Share, Wait, grown};
+use lockstep_core::sync::{Feed, Grown, Level, Message, Share, Wait, grown};
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard;
@@ -162,6 +162,7 @@ impl Session {
         let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
         let (mut held, mut directory) = (Vec::new(), false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
+        self.note_compared(&taken);
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
@@ -201,10 +202,20 @@ impl Session {
             let fetched = self.ask_for(record, from, to).await?;
             if !fetched.is_empty() {
                 let taken = self.node.receive(fetched, COMMIT).await;
-                taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
+                self.note_compared(&taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?);
             }
         }
         Ok(held)
+    }
+
+    /// Counts how far what was applied could be compared.
+    fn note_compared(&self, taken: &[Taken]) {
+        let count = |level: Level| {
+            let applied = taken.iter().filter(|one| matches!(one, Taken::Applied(found) if *found == level));
+            applied.count() as u64
+        };
+        let (full, partial) = (count(Level::Full), count(Level::Partial));
+        self.network.peer(&self.peer, |peer| peer.compared = (peer.compared.0 + full, peer.compared.1 + partial));
     }
 
     /// Whether the peer is the node that sequenced a share.

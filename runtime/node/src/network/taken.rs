@@ -416,7 +416,7 @@ impl Taker {
         if actor.is_some_and(|told| viewer.participants.contains(told.payload.actor.participant().as_str())) {
             return Ok(());
         }
-        let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+        let shelf = Shelf::new(self.node.database(), directory);
         if let Some(end) = shelf.end_for(&self.node.log(), &held.forward.intent, &viewer).await? {
             self.send_end(held, end.stored());
         }

@@ -191,6 +191,9 @@ impl Database for Gated {
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
         self.memory.deliver(deliveries)
     }
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>> {
+        self.memory.note_peers(peers)
+    }
 }
 
 /// A node with all around it.
