@@ -15,6 +15,7 @@ mod invitations;
 mod joining;
 mod noted;
 mod organisation;
+mod overdue;
 mod replicas;
 mod strangers;
 #[path = "../support/mod.rs"]
