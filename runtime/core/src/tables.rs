@@ -288,6 +288,8 @@ pub mod name {
     pub const PEER: &str = "lockstep_peer";
     /// View: who is connected, and who is behind.
     pub const NETWORK_STATUS: &str = "lockstep_network_status";
+    /// What this node and others object to.
+    pub const OBJECTION: &str = "lockstep_objection";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
@@ -388,6 +390,7 @@ pub fn own_tables() -> Vec<Table> {
         feed(),
         forward(),
         peer(),
+        objection(),
     ]
 }
 
@@ -696,6 +699,53 @@ fn forward() -> Table {
         .index(&["record_id"])
         .index(&["status"])
         .done()
+}
+
+fn objection() -> Table {
+    Draft::new(
+        name::OBJECTION,
+        Role::Own,
+        &["objection_id"],
+        "What this node and others object to in the logs of sequencers, each signed by who objects",
+    )
+    .derived("objection_id", Kind::Text, "statement", "SHA-256 of the signed payload")
+    .derived("node", Kind::Text, "statement", "Who objects")
+    .derived(
+        "kind",
+        Kind::Text,
+        "statement",
+        "What is wrong: fork, chain, unsigned, backdated, rights, opening or execution",
+    )
+    .derived("log", Kind::Text, "statement", "The log that the outcome stands in, NODE/INCARNATION")
+    .maybe("position", Kind::Integer, "statement", "Position of the outcome's leaf in that log, from 0")
+    .maybe("intent_id", Kind::Text, "statement", "The intent; its outcome is not applied here")
+    .maybe("record_id", Kind::Text, "statement", "The record concerned")
+    .maybe("epoch", Kind::Integer, "statement", "Epoch of the event concerned")
+    .maybe("seq", Kind::Integer, "statement", "Seq of the event concerned")
+    .maybe("event_id", Kind::Text, "statement", "The event concerned")
+    .derived("time", Kind::Timestamp, "statement", "When, by the clock of who objects")
+    .maybe("withdraws", Kind::Text, "statement", "The objection that this statement ends")
+    .derived("holds", Kind::Boolean, "statement and evidence", "Whether it stops the record in this database")
+    .maybe("message", Kind::LongText, "evidence", "What is wrong, for people; NULL where another node objects")
+    .maybe(
+        "withdrawn_at",
+        Kind::Timestamp,
+        "statement that withdraws it",
+        "When it was withdrawn; NULL while it stands",
+    )
+    .derived("log_position", Kind::Integer, "log leaf", "Position of its leaf in this node's own log, from 0")
+    .sealed("statement", Kind::Bytes, "signature and log leaf", "The signed statement, a DSSE envelope")
+    .add(
+        "evidence",
+        Kind::Bytes,
+        true,
+        Class::Sealed,
+        "digest in the statement",
+        "The share as it was received, or the proof of a fork; NULL where it stayed with who objects",
+    )
+    .unique(&["log_position"])
+    .index(&["record_id"])
+    .done()
 }
 
 /// The name of the table of a spec's versions.

@@ -114,13 +114,19 @@ async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> 
 /// What is known of the other nodes, and what was handed over to them in vain.
 async fn network(State(http): State<Arc<Http>>) -> Result<Response, Problem> {
     let node = &http.node;
+    let overdue = overdue(node.database(), node.name(), node.now()).await?;
     let mut status = match node.network() {
         Some(network) => network.status(node),
-        None => nobody_reached(&node.directory(), node.name()),
+        None => {
+            let mut status = nobody_reached(&node.directory(), node.name());
+            if let Json::Object(members) = &mut status {
+                members.insert("objections", node.shared().objections.to_json());
+            }
+            status
+        }
     };
-    let overdue = overdue(node.database(), node.name(), node.now()).await?;
-    if let Json::Object(object) = &mut status {
-        object.insert("overdue", overdue);
+    if let Json::Object(members) = &mut status {
+        members.insert("overdue", overdue);
     }
     Ok(json_response(&status))
 }

@@ -10,6 +10,7 @@ mod forwards;
 mod heads;
 mod invited;
 mod noted;
+mod objections;
 mod session;
 mod take;
 mod taken;
@@ -181,7 +182,11 @@ impl Network {
         let commits = *node.commits().borrow();
         let strangers = self.strangers.load(Ordering::Relaxed);
         let seen = Seen { directory: &node.directory(), own: node.name(), now: node.now(), commits, strangers };
-        status(&guard(&self.peers), &seen)
+        let mut status = status(&guard(&self.peers), &seen);
+        if let Json::Object(members) = &mut status {
+            members.insert("objections", node.shared().objections.to_json());
+        }
+        status
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::load;
+use crate::object::Found;
 use crate::open::Node;
 use crate::receive::Taken;
 
@@ -118,8 +119,14 @@ pub(crate) enum Work {
     },
     /// What another node sequenced; the verdicts stand in the order of the shares once the job is answered.
     Received {
+        /// Who handed them over.
+        from: String,
         shares: Arc<Vec<Share>>,
         verdicts: Verdicts,
+    },
+    /// What somebody found or said against a sequencer.
+    Objection {
+        found: Found,
     },
 }
 
@@ -130,7 +137,7 @@ impl Work {
     fn intent(&self) -> Option<Digest> {
         match self {
             Work::Intent { intent, .. } | Work::Elsewhere { intent, .. } => Some(intent.id()),
-            Work::Directory { .. } | Work::Note { .. } | Work::Received { .. } => None,
+            Work::Directory { .. } | Work::Note { .. } | Work::Received { .. } | Work::Objection { .. } => None,
         }
     }
 }

@@ -18,7 +18,7 @@ const FIRST_SEED_BELOW: u64 = 1 << 62;
 
 /// Runs it.
 pub(super) fn run(job: &mut Job) -> Result<(), String> {
-    job.cases(job.scaled(RUNS / RUNS_OF_A_CASE), |dice, _| case(dice))
+    job.cases(job.scaled(RUNS / RUNS_OF_A_CASE), 1, |_, dice, _| case(dice))
 }
 
 fn case(dice: &mut Dice) -> Result<Totals, String> {

@@ -15,6 +15,7 @@ pub(crate) mod intent;
 pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod network;
+pub(crate) mod objection;
 mod pending;
 pub(crate) mod record;
 pub(crate) mod records;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
         Verb::Record(verb) => record::run(&context, verb).await,
+        Verb::Objection(verb) => objection::run(&context, verb).await,
         Verb::Sql(args) => sql::run(&context, args).await,
         Verb::Events(args) => feed::run_events(&context, args).await,
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,

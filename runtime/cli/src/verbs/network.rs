@@ -388,8 +388,10 @@ async fn now(home: &Home) -> Result<Json, CliError> {
             let node = NodeName::parse(&home.config.node).map_err(|error| usage(&error))?;
             let mut status = lockstep_node::nobody_reached(&directory, &node);
             let overdue = lockstep_node::overdue(stored.database(), &node, SystemClock.now()).await?;
-            if let Json::Object(object) = &mut status {
-                object.insert("overdue", overdue);
+            let objections = lockstep_node::objections(stored.database()).await?;
+            if let Json::Object(members) = &mut status {
+                members.insert("overdue", overdue);
+                members.insert("objections", objections);
             }
             Ok(status)
         }
@@ -407,6 +409,11 @@ fn show_status(context: &Context, status: &Json) {
     let rows = list.iter().map(|peer| columns.iter().map(|name| text(peer, name)).collect());
     context.output.table(&columns, &rows.collect::<Vec<Vec<String>>>());
     show_overdue(context, status);
+    let objections = status.get("objections").and_then(Json::as_array).unwrap_or_default();
+    let open = objections.iter().filter(|one| one.get("withdrawn_at").is_some_and(Json::is_null)).count();
+    if open > 0 {
+        context.output.note(format!("{open} open objections: lockstep objection list"));
+    }
 }
 
 /// What was handed over and has no end, each with the command that prints what can be proved about it.

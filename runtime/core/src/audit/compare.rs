@@ -269,6 +269,10 @@ impl Comparison {
                 cell("time").and_then(Cell::show).unwrap_or_default()
             );
         }
+        if table.name == name::OBJECTION {
+            let time = cell("time").and_then(Cell::show).unwrap_or_default();
+            return format!("; node {} signed this objection at {time}", text("node"));
+        }
         let (record, seq) = self.record_of(table, expected);
         let Some(record) = record else { return String::new() };
         let section = column

@@ -16,6 +16,7 @@ use crate::received::Place;
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
 use crate::spec::{MAX_SECTIONS, PARTIES};
+use crate::sync::SignedObjection;
 use crate::tables::{Cell, Row, Table, name};
 use crate::time::Timestamp;
 
@@ -237,6 +238,38 @@ pub(super) fn feed_row(outcome: &Outcome, place: &Place, leaf: Vec<u8>) -> Row {
     ]
 }
 
+pub(crate) fn objection_row(
+    signed: &SignedObjection,
+    holds: bool,
+    message: Option<String>,
+    position: u64,
+    evidence: Option<Vec<u8>>,
+) -> Row {
+    let statement = &signed.statement;
+    let event = statement.event.as_ref();
+    let count = |count: Option<u64>| count.map_or(Cell::Null, Cell::count);
+    vec![
+        text(signed.id),
+        text(&statement.node),
+        text(statement.complaint.as_str()),
+        text(&statement.log),
+        count(statement.position),
+        maybe(statement.intent),
+        maybe(statement.record.as_ref()),
+        count(event.map(|(epoch, _, _)| *epoch)),
+        count(event.map(|(_, seq, _)| *seq)),
+        maybe(event.map(|(_, _, event)| event)),
+        Cell::Timestamp(statement.time),
+        maybe(statement.withdraws),
+        Cell::Boolean(holds),
+        maybe(message),
+        Cell::Null,
+        Cell::count(position),
+        Cell::Bytes(signed.stored()),
+        evidence.map_or(Cell::Null, Cell::Bytes),
+    ]
+}
+
 pub(super) fn event_row(
     intent: &VerifiedIntent,
     event: &SealedEvent,
@@ -382,7 +415,7 @@ pub fn record_row(entry: &SpecEntry, record: &str, state: &RecordState, time: Ti
     let mut row = vec![text(record)];
     row.extend(sections(entry).map(|name| content_cell(&state.content(name).canonical())));
     row.extend(projected(entry, state));
-    row.extend(head_cells(state, time));
+    row.extend(head_cells(state, time, false));
     row
 }
 
@@ -390,11 +423,20 @@ fn content_cell(canonical: &str) -> Cell {
     if canonical == "null" { Cell::Null } else { text(canonical) }
 }
 
-fn head_cells(state: &RecordState, time: Timestamp) -> [Cell; 6] {
+/// How much of a record is here, and whether it stops.
+pub(super) fn scope(state: &RecordState, disputed: bool) -> &'static str {
+    match (disputed, state.hidden().next()) {
+        (true, _) => "disputed",
+        (false, None) => "full",
+        (false, Some(_)) => "partial",
+    }
+}
+
+fn head_cells(state: &RecordState, time: Timestamp, disputed: bool) -> [Cell; 6] {
     let hidden: Vec<Json> = state.hidden().map(Json::from).collect();
-    let (scope, hidden) =
-        if hidden.is_empty() { ("full", Cell::Null) } else { ("partial", text(Json::from(hidden).canonical())) };
-    [Cell::count(state.seq), text(state.head), text(&state.on), text(scope), hidden, Cell::Timestamp(time)]
+    let hidden = if hidden.is_empty() { Cell::Null } else { text(Json::from(hidden).canonical()) };
+    let scope = text(scope(state, disputed));
+    [Cell::count(state.seq), text(state.head), text(&state.on), scope, hidden, Cell::Timestamp(time)]
 }
 
 /// The write of a record that a batch changed: all of a new one, else only what changed.
@@ -405,6 +447,7 @@ pub(super) fn record_write(
     contents: &BTreeMap<String, Arc<str>>,
     time: Timestamp,
     record: &str,
+    (disputed_before, disputed): (bool, bool),
 ) -> Write {
     let row = || {
         let mut row = vec![text(record)];
@@ -412,7 +455,7 @@ pub(super) fn record_write(
             sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))),
         );
         row.extend(projected(entry, after));
-        row.extend(head_cells(after, time));
+        row.extend(head_cells(after, time, disputed));
         row
     };
     let Some(before) = before else { return Write::Insert(row()) };
@@ -429,8 +472,8 @@ pub(super) fn record_write(
         }
     }
     let first_head = first_projected + entry.spec.projections.len();
-    let same_scope = before.hidden().eq(after.hidden());
-    let cells = (first_head..).zip(head_cells(after, time));
+    let same_scope = before.hidden().eq(after.hidden()) && disputed_before == disputed;
+    let cells = (first_head..).zip(head_cells(after, time, disputed));
     set.extend(cells.filter(|(index, _)| !(same_scope && [first_head + 3, first_head + 4].contains(index))));
     Write::Update { key: vec![text(record)], set }
 }

@@ -34,7 +34,7 @@ impl Session {
     ) -> Result<(), Ended> {
         while let Some(message) = next(&mut receiver).await? {
             match message {
-                Message::Feed(_) | Message::Directory { .. } => {
+                Message::Feed(_) | Message::Directory { .. } | Message::Objection { .. } => {
                     taker.send(message).await.map_err(|_| Ended::Own("nobody takes it".to_owned()))?;
                 }
                 Message::Ack { log, next } if log == self.node.log() => {

@@ -63,8 +63,8 @@ async fn what_is_handed_over_is_stored_before_it_is_sent_and_sent_again_after_a_
     assert_eq!(rows.len(), 1, "the wrapper is stored when it is sent");
     assert_eq!(cell(&rows[0], "envelope"), Cell::Bytes(envelope.clone()));
     waiting.abort();
-    pair.bolt.stop().await;
-    pair.bolt.start(&pair.network).await;
+    pair.bolt.halt().await;
+    pair.bolt.start().await;
     liar.meets(&pair).await;
     let (number, again) = liar.forward().await;
     assert_eq!(again, envelope, "the same wrapper with the same count");
@@ -83,7 +83,7 @@ async fn an_acknowledgement_lost_with_its_sequencer_is_no_end() {
     let waiting = pair.bolt.begin(&wish);
     let (number, envelope) = liar.forward().await;
     liar.takes(&pair, number, &envelope).await;
-    pair.bolt.acknowledged().await;
+    pair.bolt.acknowledged(1).await;
     drop(liar);
     let liar = &mut Liar::at(&pair).await;
     assert_eq!(liar.forward().await.1, envelope, "it is handed over again on the next connection");
@@ -99,7 +99,7 @@ async fn a_sequencer_that_sits_on_an_intent_is_shown_overdue_with_the_proof_and_
     let waiting = pair.bolt.begin(&wish);
     let (number, envelope) = liar.forward().await;
     liar.takes(&pair, number, &envelope).await;
-    pair.bolt.acknowledged().await;
+    pair.bolt.acknowledged(1).await;
     assert!(late(&pair.bolt, now().plus(Duration::from_secs(600 + 300))).await.is_empty(), "clocks may be apart");
     let then = now().plus(Duration::from_secs(600 + 301));
     let shown = late(&pair.bolt, then).await;
@@ -128,7 +128,7 @@ async fn that_it_has_expired_is_no_end_of_what_was_taken_in_time() {
     let waiting = pair.bolt.begin(&wish);
     let (number, envelope) = liar.forward().await;
     liar.takes(&pair, number, &envelope).await;
-    pair.bolt.acknowledged().await;
+    pair.bolt.acknowledged(1).await;
     liar.turns_away(&pair, &envelope, "expired").await;
     pair.bolt.sees("refused", 1_u64).await;
     assert_eq!(late(&pair.bolt, now().plus(HOUR * 30)).await.len(), 1);
@@ -144,15 +144,15 @@ async fn that_it_has_expired_is_no_end_of_what_was_taken_in_time() {
 async fn a_sequencer_that_was_away_is_shown_and_nothing_proves_anything_against_it() {
     let mut pair = Pair::new().await;
     let wish = pair.deal("one").edit(|draft| draft.expires = now().plus(HOUR));
-    pair.acme.stop().await;
+    pair.acme.halt().await;
     let waiting = pair.bolt.begin(&wish);
-    pair.bolt.stored(1).await;
+    pair.bolt.until("it is stored", |side| side.forwards().len() == 1).await;
     let shown = late(&pair.bolt, now().plus(HOUR * 2)).await;
     assert_eq!(shown[0].get("acknowledged"), Some(&Json::from(false)));
     assert_eq!(proof(&pair.bolt, &wish.id(), now().plus(HOUR * 2)).await.get("taken"), Some(&Json::Null));
     pair.acme.clock.set(now().plus(HOUR * 2));
     pair.bolt.clock.set(now().plus(HOUR * 2));
-    pair.acme.start(&pair.network).await;
+    pair.acme.start().await;
     let refused = waiting.await.unwrap().unwrap_err();
     assert_eq!(refused.code().as_str(), "expired", "it never had it in time, and says so");
     pair.bolt.ends(1).await;
@@ -165,12 +165,12 @@ async fn a_sequencer_that_was_away_is_shown_and_nothing_proves_anything_against_
 async fn what_was_acknowledged_before_a_crash_is_decided_after_it_though_it_has_expired() {
     let mut pair = Pair::new().await;
     let wish = pair.deal("one").edit(|draft| draft.expires = now().plus(HOUR));
-    pair.acme.stop().await;
+    pair.acme.halt().await;
     took(&pair, &wish).await;
     for side in [&pair.acme, &pair.bolt] {
         side.clock.set(now().plus(HOUR * 2));
     }
-    pair.acme.start(&pair.network).await;
+    pair.acme.start().await;
     pair.acme.ends(1).await;
     assert_eq!(pair.acme.status(&wish).await, "expired");
 }
@@ -195,7 +195,7 @@ async fn a_count_that_another_intent_has_is_refused() {
     let mut pair = Pair::new().await;
     let (one, two) = (pair.deal("one"), pair.edit("one"));
     assert_eq!(pair.bolt.submit(&one).await, "applied");
-    pair.bolt.stop().await;
+    pair.bolt.halt().await;
     let mut liar = Liar::dials(&pair, "bolt").await;
     let wrapper = |count: u64, wish: &Wish| liar_wrapper(&pair, count, wish);
     let cases = [

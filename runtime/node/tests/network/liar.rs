@@ -46,13 +46,13 @@ pub fn taken(pair: &Pair, forward: &Forward, code: Option<&str>) -> Taken {
 impl Liar {
     /// Takes acme's place: its node is stopped, bolt connects with the liar.
     pub async fn in_place_of(pair: &mut Pair) -> Self {
-        pair.acme.stop().await;
+        pair.acme.halt().await;
         Self::at(pair).await
     }
 
     /// Waits for bolt where acme is reached.
     pub async fn at(pair: &Pair) -> Self {
-        let transport = pair.network.node(key("acme").public_key(), Bounds::default(), Arc::new(|_| true));
+        let transport = pair.acme.network.node(key("acme").public_key(), Bounds::default(), Arc::new(|_| true));
         let mut listener = transport.listen("acme:1").await.unwrap();
         let connection = listener.accept().await.unwrap();
         let mut liar = Liar { connection, listener: Some(listener), number: 0 };
@@ -68,7 +68,7 @@ impl Liar {
 
     /// Dials acme with another node's key.
     pub async fn dials(pair: &Pair, name: &str) -> Self {
-        let transport = pair.network.node(key(name).public_key(), Bounds::default(), Arc::new(|_| true));
+        let transport = pair.acme.network.node(key(name).public_key(), Bounds::default(), Arc::new(|_| true));
         let connection = transport.dial("acme:1", &key("acme").public_key()).await.unwrap();
         let mut liar = Liar { connection, listener: None, number: 0 };
         liar.say(hello(pair, name, "acme")).await;

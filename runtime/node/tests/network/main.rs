@@ -10,6 +10,7 @@
 )]
 
 mod clocks;
+mod disputes;
 mod forwards;
 mod liar;
 mod pair;

@@ -1,21 +1,23 @@
 //! Two organisations, acme and bolt, each with a node and a database in memory; acme's sequences the deals.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_core::audit::{Known, audit};
+use lockstep_core::audit::{Known, audit, rebuild};
 use lockstep_core::clock::ManualClock;
 use lockstep_core::crypto::{PublicKey, Signer};
 use lockstep_core::database::Database;
 use lockstep_core::directory::{Address, Body};
+use lockstep_core::engine::{CodeError, Engine, Host, Limits, Stop};
 use lockstep_core::json::{Json, json};
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::memory_transport::MemoryNetwork;
 use lockstep_core::names::NodeName;
-use lockstep_core::tables::{Cell, own_tables};
+use lockstep_core::package::Package;
+use lockstep_core::tables::{Cell, Row, Table, name, own_tables};
 use lockstep_core::transport::Bounds;
 use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitError, join, keep_connected};
 use tokio::sync::watch;
@@ -32,11 +34,42 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Side {
     pub node: Node,
     pub clock: Arc<ManualClock>,
+    pub engine: Arc<Bent>,
     pub database: Arc<MemoryDatabase>,
-    name: String,
     folder: PathBuf,
+    parts: Parts,
+    pub network: Arc<MemoryNetwork>,
     stop: watch::Sender<bool>,
-    connections: Option<JoinHandle<()>>,
+    connecting: JoinHandle<()>,
+}
+
+/// An engine that may have its own idea of what contracts do where an intent says `bent`.
+#[derive(Default)]
+pub struct Bent(AtomicBool);
+
+impl Bent {
+    pub fn bends(&self, bends: bool) {
+        self.0.store(bends, Ordering::SeqCst);
+    }
+}
+
+impl Engine for Bent {
+    fn call(
+        &self,
+        package: &Package,
+        method: &str,
+        arguments: &str,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<(), Stop> {
+        let bends = self.0.load(Ordering::SeqCst) && arguments.contains("bent");
+        let arguments = if bends { arguments.replace("bent", "straight") } else { arguments.to_owned() };
+        Script.call(package, method, &arguments, host, limits)
+    }
+
+    fn check(&self, package: &Package) -> Result<(), CodeError> {
+        Script.check(package)
+    }
 }
 
 impl Drop for Side {
@@ -47,7 +80,6 @@ impl Drop for Side {
 
 pub struct Pair {
     pub world: World,
-    pub network: MemoryNetwork,
     pub acme: Side,
     pub bolt: Side,
 }
@@ -81,35 +113,39 @@ fn agreed() -> World {
     world
 }
 
-async fn side(world: &World, network: &MemoryNetwork, name: &str) -> Side {
-    let (clock, folder) = (Arc::new(ManualClock::new(now())), folder(name));
+async fn side(world: &World, network: &Arc<MemoryNetwork>, name: &str) -> Side {
+    let (clock, folder, engine) = (Arc::new(ManualClock::new(now())), folder(name), Arc::new(Bent::default()));
     let database = Arc::new(MemoryDatabase::new());
-    let parts = parts(name, &database, &clock, &folder);
-    join(&parts, &NodeName::parse(name).unwrap(), &world.events).await.unwrap();
-    let node = Node::open(parts, NodeConfig::default()).await.unwrap();
-    let stop = watch::Sender::new(false);
-    let mut side = Side { node, clock, database, name: name.to_owned(), folder, stop, connections: None };
-    side.connect(network).await;
-    side
-}
-
-fn parts(name: &str, database: &Arc<MemoryDatabase>, clock: &Arc<ManualClock>, folder: &Path) -> Parts {
-    Parts {
+    let parts = Parts {
         database: database.clone(),
-        engine: Arc::new(Script),
+        engine: engine.clone(),
         signer: Arc::new(key(name)),
         clock: clock.clone(),
         checkpoint: folder.join("checkpoint"),
         notice: Arc::new(|_| ()),
-    }
+    };
+    join(&parts, &NodeName::parse(name).unwrap(), &world.events).await.unwrap();
+    let (node, stop, connecting) = started(&parts, network, name).await;
+    Side { node, clock, engine, database, folder, parts, network: network.clone(), stop, connecting }
+}
+
+async fn started(parts: &Parts, network: &MemoryNetwork, name: &str) -> (Node, watch::Sender<bool>, JoinHandle<()>) {
+    let node = Node::open(parts.clone(), NodeConfig::default()).await.unwrap();
+    let transport = network.node(public(name), Bounds::default(), Arc::new(|_| true));
+    node.attach(Arc::new(Network::new(Arc::new(transport))));
+    let address = (name == "acme").then_some("acme:1");
+    let serving = Serving::on(node.network().unwrap(), address).await.unwrap();
+    let stop = watch::Sender::new(false);
+    let connecting = tokio::spawn(keep_connected(node.clone(), serving, stop.subscribe()));
+    (node, stop, connecting)
 }
 
 impl Pair {
     pub async fn new() -> Self {
-        let (world, network) = (agreed(), MemoryNetwork::new());
+        let (world, network) = (agreed(), Arc::new(MemoryNetwork::new()));
         let acme = side(&world, &network, "acme").await;
         let bolt = side(&world, &network, "bolt").await;
-        Pair { world, network, acme, bolt }
+        Pair { world, acme, bolt }
     }
 
     /// Ann's intent that changes a deal.
@@ -127,27 +163,70 @@ impl Pair {
 }
 
 impl Side {
-    async fn connect(&mut self, network: &MemoryNetwork) {
-        let transport = network.node(public(&self.name), Bounds::default(), Arc::new(|_| true));
-        self.node.attach(Arc::new(Network::new(Arc::new(transport))));
-        let address = (self.name == "acme").then_some("acme:1");
-        let serving = Serving::on(self.node.network().unwrap(), address).await.unwrap();
-        self.stop = watch::Sender::new(false);
-        self.connections = Some(tokio::spawn(keep_connected(self.node.clone(), serving, self.stop.subscribe())));
+    /// Stops the node and starts it again from its database.
+    pub async fn restart(&mut self) {
+        self.halt().await;
+        self.start().await;
     }
 
-    /// Ends the node as a process ends.
-    pub async fn stop(&mut self) {
+    /// Starts the node from its database.
+    pub async fn start(&mut self) {
+        let name = self.node.name().to_string();
+        (self.node, self.stop, self.connecting) = started(&self.parts, &self.network, &name).await;
+    }
+
+    /// Stops the node as a process ends.
+    pub async fn halt(&mut self) {
         self.stop.send_replace(true);
-        self.connections.take().unwrap().await.unwrap();
+        (&mut self.connecting).await.unwrap();
         self.node.clone().stop().await;
     }
 
-    /// Starts it again from its database.
-    pub async fn start(&mut self, network: &MemoryNetwork) {
-        let parts = parts(&self.name, &self.database, &self.clock, &self.folder);
-        self.node = Node::open(parts, NodeConfig::default()).await.unwrap();
-        self.connect(network).await;
+    /// As [`Side::restart`], with how far the feeds had come forgotten: all is asked for again.
+    pub async fn restart_from_the_beginning(&mut self) {
+        self.halt().await;
+        std::fs::remove_file(self.parts.checkpoint.with_extension("feeds")).unwrap();
+        self.start().await;
+    }
+
+    /// A copy of its database as it is now.
+    pub async fn copy(&self) -> MemoryDatabase {
+        let (copy, mut snapshot) = (MemoryDatabase::new(), self.database.snapshot().await.unwrap());
+        rebuild(snapshot.as_mut(), &copy).await.unwrap();
+        copy
+    }
+
+    /// Goes on from a copy, with whatever would tell that it is older left out.
+    pub async fn restart_from(&mut self, copy: MemoryDatabase) {
+        self.halt().await;
+        self.database = Arc::new(copy);
+        self.parts.database = self.database.clone();
+        std::fs::remove_file(&self.parts.checkpoint).unwrap();
+        self.start().await;
+    }
+
+    /// Waits until this holds.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Side) -> bool) {
+        let looking = async {
+            while !holds(self) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, looking).await.is_ok(), "it never came that {what}");
+    }
+
+    /// The rows of a table, each cell by its column's name.
+    pub fn rows(&self, table: &Table) -> Vec<BTreeMap<String, Cell>> {
+        let rows = self.database.contents().remove(&table.name).unwrap_or_default();
+        let named = |row: Row| table.columns.iter().map(|column| column.name.clone()).zip(row).collect();
+        rows.into_iter().map(named).collect()
+    }
+
+    /// What is wrong with its database: nothing.
+    pub async fn is_clean(&self) {
+        let mut snapshot = self.database.snapshot().await.unwrap();
+        let report = audit(snapshot.as_mut(), Known::default(), &mut |_| {}).await.unwrap();
+        assert!(report.is_clean(), "{}: {:#?}", self.node.name(), report.findings);
     }
 
     /// Submits while the test goes on.
@@ -156,56 +235,30 @@ impl Side {
         tokio::spawn(async move { node.submit(bytes, PATIENCE).await })
     }
 
-    fn rows(&self, table: &str) -> Vec<BTreeMap<String, Cell>> {
-        let columns = own_tables().into_iter().find(|one| one.name == table).unwrap().columns;
-        let rows = self.database.contents().get(table).cloned().unwrap_or_default();
-        let named = |row: Vec<Cell>| columns.iter().map(|column| column.name.clone()).zip(row).collect();
-        rows.into_iter().map(named).collect()
-    }
-
     /// What is handed over, in the order of the counts.
     pub fn forwards(&self) -> Vec<BTreeMap<String, Cell>> {
-        let mut rows = self.rows("lockstep_forward");
+        let table = own_tables().into_iter().find(|table| table.name == name::FORWARD).unwrap();
+        let mut rows = self.rows(&table);
         rows.sort_by_key(|row| row["count"].clone());
         rows
     }
 
+    /// How many intents have an outcome here.
     pub fn intents(&self) -> usize {
-        self.rows("lockstep_intent").len()
+        self.database.contents().get(name::INTENT).map_or(0, Vec::len)
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let looking = async {
-            while !holds(self) {
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        let seen = tokio::time::timeout(PATIENCE, looking).await;
-        assert!(seen.is_ok(), "it never came that {what}: {:?}", self.forwards());
-    }
-
-    /// Waits until so many intents are noted as handed over.
-    pub async fn stored(&self, count: usize) {
-        self.until("it is stored", |side| side.forwards().len() == count).await;
-    }
-
-    /// Waits until all that is handed over is acknowledged.
-    pub async fn acknowledged(&self) {
+    /// Waits until all of so many intents that are handed over are acknowledged.
+    pub async fn acknowledged(&self, count: usize) {
         let taken = |row: &BTreeMap<String, Cell>| row["taken"] != Cell::Null;
-        self.until("it is acknowledged", |side| side.forwards().iter().all(taken)).await;
+        self.until("they are acknowledged", |side| side.forwards().iter().filter(|row| taken(row)).count() == count)
+            .await;
     }
 
     /// Waits until so many intents that were handed over have ended.
     pub async fn ends(&self, count: usize) {
         let ended = |row: &&BTreeMap<String, Cell>| row["status"] == Cell::Text("ended".to_owned());
         self.until("they end", |side| side.forwards().iter().filter(ended).count() == count).await;
-    }
-
-    /// Its database verifies.
-    pub async fn is_clean(&self) {
-        let mut snapshot = self.database.snapshot().await.unwrap();
-        let report = audit(snapshot.as_mut(), Known::default(), &mut |_| {}).await.unwrap();
-        assert!(report.is_clean(), "{}: {:?}", self.name, report.findings);
     }
 
     /// How an intent ended here.
