@@ -10,7 +10,7 @@ mod vectors_story;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
-use lockstep_core::crypto::{ALGORITHMS, Context, Digest, Envelope, PublicKey, Salt, Signer, commit};
+use lockstep_core::crypto::{Context, Digest, Envelope, PublicKey, Salt, Signer, commit};
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::event::{EventOpenings, Header, seal_section};
 use lockstep_core::intent::{Call, Door, INTENT_TYPE, Target, told, verify};

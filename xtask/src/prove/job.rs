@@ -148,6 +148,8 @@ impl Job {
     /// Ends it: the journal has served.
     pub(super) fn finish(self) -> Totals {
         drop(std::fs::remove_file(&self.journal_path));
+        // Only where nothing was kept in it.
+        drop(std::fs::remove_dir(&self.scratch));
         self.totals
     }
 

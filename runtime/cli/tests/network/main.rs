@@ -14,6 +14,7 @@ mod forks;
 mod invitations;
 mod joining;
 mod noted;
+mod observer;
 mod organisation;
 mod overdue;
 mod replicas;

@@ -83,8 +83,8 @@ impl Exhibit {
     /// # Errors
     /// What is malformed, for people.
     pub fn of_share(share: &Share, event: Option<&Digest>) -> Result<Self, String> {
-        let headers = share.events.iter().map(|event| &event.header);
-        let header = headers.filter(|stored| Some(&Digest::of(stored)) == event).next().cloned();
+        let mut headers = share.events.iter().map(|event| &event.header);
+        let header = headers.find(|stored| Some(&Digest::of(stored)) == event).cloned();
         Exhibit::of_place(&share.place, &share.outcome, header)
     }
 
