@@ -11,6 +11,7 @@
 
 mod clocks;
 mod disputes;
+mod edited;
 mod forwards;
 mod liar;
 mod pair;
