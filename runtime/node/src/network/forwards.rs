@@ -105,8 +105,9 @@ pub(super) async fn keep(node: Node, network: Arc<Network>, mut stop: watch::Rec
             keeper.node.notice(&format!("intents are handed over no more: {error}"));
         },
     }
+    // What is stored is handed over again at the next start: nobody knows yet how it ends.
     let left = keeper.pending.into_values().flat_map(|pending| pending.waiters);
-    left.for_each(|waiter| answer(waiter, Err(SubmitError::Stopped("it was asked to".to_owned()))));
+    left.for_each(|waiter| answer(waiter, Err(SubmitError::TimedOut(Duration::ZERO))));
 }
 
 /// An intent without an end.
@@ -231,7 +232,10 @@ impl Keeper {
         for one in coming {
             let known = self.orders.get(&one.intent.id()).and_then(|order| self.pending.get_mut(order));
             match known {
-                Some(pending) => pending.waiters.extend(one.waiters),
+                Some(pending) => {
+                    pending.waiters.retain(|waiter| !waiter.is_closed());
+                    pending.waiters.extend(one.waiters);
+                }
                 None => unknown.push(one),
             }
         }
