@@ -6,7 +6,9 @@
 mod again;
 mod compare;
 mod continued;
+mod ended;
 mod fork;
+mod forward;
 mod growth;
 mod heads;
 mod message;
@@ -18,7 +20,9 @@ mod viewer;
 
 pub(crate) use again::{executable, whole};
 pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard, Level, Objection, Wait, compare};
+pub use ended::End;
 pub use fork::{Exhibit, ExhibitLeaf, Fork, Forked};
+pub use forward::{Counted, FORWARD_TYPE, Forward, TAKEN_TYPE, Taken, forward_row};
 pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};

@@ -11,6 +11,7 @@ mod again;
 mod commit;
 mod execute;
 mod feed;
+mod forward;
 mod http;
 mod load;
 mod network;
@@ -28,6 +29,7 @@ mod shelf;
 mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
+pub use forward::{handed_over, overdue};
 pub use http::{HttpConfig, HttpServer};
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, keep_noted, nobody_reached};
 pub use objections::objections;

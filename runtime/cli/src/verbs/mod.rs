@@ -16,6 +16,7 @@ pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod network;
 pub(crate) mod objection;
+mod pending;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod replay;

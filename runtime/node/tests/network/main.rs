@@ -11,6 +11,8 @@
 
 mod clocks;
 mod disputes;
+mod forwards;
+mod liar;
 mod pair;
 #[path = "../../../core/tests/path/world.rs"]
 mod world;
