@@ -18,6 +18,6 @@ pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard,
 pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
-pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use share::{Share, SharedEvent, Source, SourceEvent, cut_openings, needed_contents, reads_call, share};
 pub use twice::{Again, Had, again};
-pub use viewer::{Part, Seen, Viewer};
+pub use viewer::{Part, Reader, Rights, Seen, Viewer};

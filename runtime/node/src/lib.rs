@@ -13,6 +13,8 @@ mod execute;
 mod feed;
 mod http;
 mod load;
+mod look;
+mod meters;
 mod network;
 mod open;
 mod pipeline;
@@ -25,7 +27,8 @@ mod shelf;
 mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
-pub use http::{HttpConfig, HttpServer};
+pub use http::{Handshake, HttpConfig, HttpServer, Wire};
+pub use look::{Listing, LookError, Looking, Moment, record_table, told};
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, nobody_reached};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};
 pub use random::{random_bytes, random_salt};
