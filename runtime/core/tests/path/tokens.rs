@@ -6,6 +6,8 @@ use data_encoding::BASE64URL_NOPAD;
 use lockstep_core::crypto::{Digest, Signer, pae};
 use lockstep_core::directory::Body;
 use lockstep_core::intent::INTENT_TYPE;
+use lockstep_core::json;
+use lockstep_core::json::{Json, Limits};
 use lockstep_core::names::NodeName;
 use lockstep_core::time::Timestamp;
 use lockstep_core::token::{LONGEST_TOKEN, TOKEN_TYPE, Token, TokenError};
@@ -93,4 +95,49 @@ fn a_token_has_one_spelling_and_a_signature_of_its_own() {
     }
     let signed = key("bob@bolt").sign(&pae(TOKEN_TYPE, &payload)).unwrap();
     assert_eq!(format!("{head}.{}", BASE64URL_NOPAD.encode(signed.as_bytes())), line);
+}
+
+/// Name, line, and the moment at which it is shown.
+fn cases(world: &World) -> Vec<(&'static str, String, Timestamp)> {
+    let good = token(world);
+    let line = good.sign(&key("bob@bolt")).unwrap();
+    let other = |change: fn(&mut Token)| {
+        let mut token = good.clone();
+        change(&mut token);
+        token.sign(&key("bob@bolt")).unwrap()
+    };
+    vec![
+        ("bob reads for an hour", line.clone(), now()),
+        ("its last moment is over", line.clone(), good.expires),
+        ("from more than a minute ahead", line.clone(), now().plus_micros(-60_000_001)),
+        ("good for too long", other(|token| token.expires = token.issued.plus_micros(86_400_000_001)), now()),
+        ("for another node", other(|token| token.node = NodeName::parse("bolt").unwrap()), now()),
+        ("for another network", other(|token| token.network = Digest::of(b"another")), now()),
+        ("of somebody unknown", other(|token| token.actor = actor("nobody@bolt")), now()),
+        ("signed with somebody else's key", good.sign(&key("gus@bolt")).unwrap(), now()),
+        ("with a character more", format!("{line}A"), now()),
+        ("padded", format!("{line}=="), now()),
+        ("of another prefix", line.replacen("lockstep1", "lockstep2", 1), now()),
+    ]
+}
+
+#[test]
+fn the_vectors_are_what_this_version_says() {
+    let world = World::dealing();
+    let described = cases(&world).into_iter().map(|(name, line, at)| {
+        let payload = line.split('.').nth(1).and_then(|part| BASE64URL_NOPAD.decode(part.as_bytes()).ok());
+        let payload = Json::parse(&payload.unwrap(), &Limits::default()).unwrap();
+        let error = verify(&world, &line, at).err().map(|error| error.to_string());
+        json!({"name": name, "token": line, "payload": payload, "now": at.to_string(), "taken": error.is_none(), "why_not": error})
+    });
+    let document = json!({
+        "network": world.directory.network().to_string(), "node": world.node.as_str(),
+        "actors": {"bob@bolt": key("bob@bolt").public_key().to_string()}, "vectors": described.collect::<Vec<_>>()
+    });
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/vectors/tokens.json");
+    if std::env::var_os("LOCKSTEP_BLESS").is_some() {
+        std::fs::write(&path, document.canonical() + "\n").unwrap();
+    }
+    let stored = Json::parse(std::fs::read(path).unwrap().trim_ascii(), &Limits::default()).unwrap();
+    assert_eq!(stored, document);
 }
