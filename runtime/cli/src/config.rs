@@ -69,6 +69,10 @@ impl Config {
             (None, None) => None,
             _ => return Err("tls_cert and tls_key go together".to_owned()),
         };
+        // The outbox has one mark for each notification: a second broker would get what the first did not take.
+        if let [_, second, ..] = brokers.as_slice() {
+            return Err(format!("broker {} is one too many: notifications go to one broker", second.name));
+        }
         Ok(Config {
             node: need(&table, "node")?,
             participant: need(&table, "participant")?,
@@ -98,7 +102,7 @@ impl Config {
              actor = \"{}\"\n\
              {}{}\
              \n\
-             # Notifications go to every broker listed here; file: appends a CloudEvent a line.\n\
+             # Notifications go to the broker that stands here; file: appends a CloudEvent a line.\n\
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
@@ -170,6 +174,15 @@ mod tests {
         assert_eq!(Config::parse(&config.render()), Ok(config.clone()));
         let half = config.render().replace("tls_key =", "# tls_key =");
         assert_eq!(Config::parse(&half), Err("tls_cert and tls_key go together".to_owned()));
+    }
+
+    #[test]
+    fn a_second_broker_is_refused() {
+        let one = |name: &str| format!("[[broker]]\nname = \"{name}\"\nurl = \"file:{name}.ndjson\"\n");
+        let with = |more: &str| Config::parse(&format!("{}\n{more}", config().render()));
+        assert_eq!(with(&one("first")).map(|config| config.brokers.len()), Ok(1));
+        let refused = "broker second is one too many: notifications go to one broker".to_owned();
+        assert_eq!(with(&(one("first") + &one("second"))), Err(refused));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub mod token;
 pub mod engine;
 pub mod execute;
 
+pub mod disputes;
 pub mod event;
 pub mod outcome;
 pub mod project;

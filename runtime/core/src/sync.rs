@@ -6,18 +6,24 @@
 mod again;
 mod compare;
 mod continued;
+mod fork;
 mod growth;
 mod heads;
 mod message;
+mod objecting;
+mod objection;
 mod share;
 mod twice;
 mod viewer;
 
 pub(crate) use again::{executable, whole};
 pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard, Level, Objection, Wait, compare};
+pub use fork::{Exhibit, ExhibitLeaf, Fork, Forked};
 pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
+pub use objecting::{Objecting, objected, records_of};
+pub use objection::{Evidence, OBJECTION_TYPE, SignedObjection, Statement};
 pub use share::{Share, SharedEvent, Source, SourceEvent, cut_openings, needed_contents, reads_call, share};
 pub use twice::{Again, Had, again};
 pub use viewer::{Part, Reader, Rights, Seen, Viewer};

@@ -12,6 +12,7 @@ use lockstep_core::directory::Directory;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
+use crate::objections::Kept;
 use crate::open::{Shared, all_tables, write_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
 
@@ -26,6 +27,8 @@ pub(crate) struct Prepared {
     pub(crate) size: u64,
     /// Set where the batch holds an event of the directory.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// The objections that it holds.
+    pub(crate) objections: Vec<Kept>,
 }
 
 /// What the committer tells the pipeline: one answer for each batch, in order.
@@ -130,6 +133,7 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
         }
         shared.set_directory(directory.clone());
     }
+    shared.objections.note(&prepared.objections);
     shared.leaves.store(prepared.size, Ordering::Relaxed);
     shared.commits.send_modify(|commits| *commits += 1);
     Ok(())

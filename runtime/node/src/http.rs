@@ -35,7 +35,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use axum::{Extension, Router};
 use lockstep_core::codes::Code;
-use lockstep_core::json::json;
+use lockstep_core::json::{Json, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::network::nobody_reached;
@@ -171,7 +171,13 @@ async fn network(
     }
     Ok(json_response(&match http.node.network() {
         Some(network) => network.status(&http.node),
-        None => nobody_reached(&http.node.directory(), http.node.name()),
+        None => {
+            let mut status = nobody_reached(&http.node.directory(), http.node.name());
+            if let Json::Object(members) = &mut status {
+                members.insert("objections", http.node.shared().objections.to_json());
+            }
+            status
+        }
     }))
 }
 

@@ -11,13 +11,15 @@ use lockstep_core::intent::{Call, VerifiedIntent};
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::log::{Appender, Checkpoint, Tile};
 use lockstep_core::names::{NodeName, RecordId};
+use lockstep_core::outcome::Outcome;
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
-use lockstep_core::sync::LogHead;
+use lockstep_core::sync::{Heard, LogHead};
 use lockstep_core::tables::{Cell, LOG_HEAD, Row, Table, name};
 use lockstep_core::time::Timestamp;
 
+use crate::objections::{self, Kept};
 use crate::open::NodeError;
 
 /// What a node starts from.
@@ -27,6 +29,7 @@ pub(crate) struct Start {
     pub(crate) history: History,
     pub(crate) packages: Vec<Package>,
     pub(crate) ledger: Ledger,
+    pub(crate) objections: Vec<Kept>,
 }
 
 fn damaged(what: impl Into<String>) -> NodeError {
@@ -49,8 +52,10 @@ pub(crate) async fn start(database: &dyn Database) -> Result<Start, NodeError> {
     let node = meta.first().and_then(|row| row.get(1)).and_then(Cell::as_str).unwrap_or_default();
     let node = NodeName::parse(node).map_err(|error| damaged(error.to_string()))?;
     let directory = Directory::clone(history.newest());
-    let ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
-    Ok(Start { node, directory, history, packages, ledger })
+    let mut ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
+    let (objections, disputes) = objections::load(database).await?;
+    ledger.disputes = Arc::new(disputes);
+    Ok(Start { node, directory, history, packages, ledger, objections })
 }
 
 async fn directory(database: &dyn Database, table: &Table) -> Result<History, NodeError> {
@@ -105,7 +110,7 @@ async fn ledger(
     if json.get("root").and_then(Json::as_str) != Some(found.as_str()) {
         return Err(damaged(format!("the log's tiles do not add up to the root in {LOG_HEAD}")));
     }
-    Ok(Ledger { network: directory.network(), log, appender, time, head: Some(head) })
+    Ok(Ledger { network: directory.network(), log, appender, time, head: Some(head), disputes: Arc::default() })
 }
 
 /// The tiles of a log at these positions, at all levels.
@@ -140,6 +145,20 @@ pub(crate) async fn last_head(database: &dyn Database, log: &str) -> Result<Opti
     let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
     let heads = notes.filter_map(|note| Checkpoint::parse(note).ok()).map(|(head, _)| (head.size, head.root));
     Ok(heads.max_by_key(|(size, _)| *size))
+}
+
+/// The outcome of another node's log with the highest position of those that are here.
+pub(crate) async fn last_heard(database: &dyn Database, log: &str) -> Result<Option<Heard>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some((feed, intents)) = own.get(name::FEED).zip(own.get(name::INTENT)) else { return Ok(None) };
+    let rows = database.select(feed, "log", &[Cell::Text(log.to_owned())]).await?;
+    let placed = rows.iter().filter_map(|row| Some((cell(feed, row, "position")?.as_count()?, row)));
+    let Some((position, row)) = placed.max_by_key(|(position, _)| *position) else { return Ok(None) };
+    let intent: Vec<Cell> = cell(feed, row, "intent_id").cloned().into_iter().collect();
+    let decided = database.select(intents, "intent_id", &intent).await?;
+    let outcome = decided.first().and_then(|row| cell(intents, row, "outcome")?.as_bytes());
+    let outcome = outcome.and_then(|stored| Outcome::read(stored).ok());
+    Ok(outcome.map(|outcome| Heard { position, time: outcome.time }))
 }
 
 /// The root of the checkpoint of exactly this size.

@@ -8,6 +8,8 @@ mod answer;
 mod dial;
 mod heads;
 mod invited;
+mod noted;
+mod objections;
 mod session;
 mod take;
 
@@ -34,6 +36,7 @@ use crate::submit::{Decided, SubmitError};
 use answer::CLOCK_TOLERANCE;
 pub use dial::{Serving, keep_connected};
 pub use invited::{Guest, GuestError, ask_to_join};
+pub use noted::keep_noted;
 
 /// Messages that wait for a slow peer; then whoever sends waits.
 const OUTBOX: usize = 64;
@@ -73,6 +76,8 @@ struct Peer {
     served: u64,
     /// Bytes of content, changes and notifications that it was sent, by section: counted on what went out.
     sections: BTreeMap<String, u64>,
+    /// Outcomes that came from it and were applied: executed again, and where not all was there to execute.
+    compared: (u64, u64),
     /// Where it has another event than this node: what was told differently.
     forks: BTreeMap<String, Json>,
     /// When it last confirmed heads.
@@ -195,7 +200,11 @@ impl Network {
         let commits = *node.commits().borrow();
         let strangers = self.strangers.load(Ordering::Relaxed);
         let seen = Seen { directory: &node.directory(), own: node.name(), now: node.now(), commits, strangers };
-        status(&guard(&self.peers), &seen)
+        let mut status = status(&guard(&self.peers), &seen);
+        if let Json::Object(members) = &mut status {
+            members.insert("objections", node.shared().objections.to_json());
+        }
+        status
     }
 }
 
@@ -227,13 +236,14 @@ fn status(peers: &BTreeMap<String, Peer>, seen: &Seen<'_>) -> Json {
         let reachable = peer.out.as_ref().is_some_and(|out| !out.is_closed());
         let sent: Object = peer.sections.iter().map(|(name, bytes)| (name.clone(), Json::from(*bytes))).collect();
         let forks: Json = peer.forks.values().cloned().collect();
+        let compared = json!({"full": peer.compared.0, "partial": peer.compared.1});
         let behind_s = peer.held_since.map_or(0, |since| now.since(since).as_secs());
         let behind = peer.sent.saturating_sub(peer.acked);
         caught_up &= reachable && peer.complete && peer.held == 0 && behind == 0 && peer.served == commits;
         list.push(json!({
             "node": name.as_str(), "participant": node.participant.as_str(), "reachable": reachable,
             "since": peer.since.map(|since| since.to_string()), "behind_events": peer.held, "behind_s": behind_s,
-            "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "refused": peer.refused, "last_error": peer.last_error.as_deref()
+            "unconfirmed": behind, "confirmed": peer.confirmed.map(|time| time.to_string()), "forks": forks, "sent_bytes": sent, "compared": compared, "refused": peer.refused, "last_error": peer.last_error.as_deref()
         }));
     }
     json!({"node": own.as_str(), "caught_up": caught_up, "refused": strangers, "peers": list})

@@ -10,7 +10,7 @@
 //! When a batch fails, all that was built on it is dropped: states, outcomes, tree, nonces; its intents and those of
 //! the batches built on it come back and are executed again in their order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,8 +43,10 @@ pub(crate) struct Built {
     pub(crate) directory: Arc<Directory>,
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) states: States,
-    /// The outcome received of each log with the highest position, since this was built.
+    /// The outcome received of each log with the highest position.
     pub(crate) heard: BTreeMap<String, Heard>,
+    /// The logs for which it was looked up what was heard before.
+    pub(crate) heard_of: BTreeSet<String>,
     /// Outcomes of other nodes in batches that the committer has and has not answered for.
     pub(crate) arrived: BTreeMap<String, Had>,
     /// (actor, nonce) of intents that the committer has and has not answered for.
@@ -101,7 +103,7 @@ impl Built {
         let tables = states_tables(&directory);
         let (states, heard, in_flight) = (States::new(), BTreeMap::new(), BTreeMap::new());
         let arrived = BTreeMap::new();
-        Built { generation, ledger, directory, tables, states, heard, arrived, in_flight }
+        Built { generation, ledger, directory, tables, states, heard, heard_of: BTreeSet::new(), arrived, in_flight }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
@@ -230,10 +232,14 @@ impl Pipeline {
     }
 
     async fn prepare(&mut self, mut jobs: Vec<Job>) -> Result<Option<Prepared>, NodeError> {
-        if let [Job { work: Work::Received { shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
-            let (shares, verdicts, refused) = (shares.clone(), verdicts.clone(), *refused_by_database);
-            let job = jobs.remove(0);
-            return self.prepare_received(job, shares, &verdicts, refused).await;
+        if let [Job { work: Work::Received { from, shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
+            let (from, shares, verdicts) = (from.clone(), shares.clone(), verdicts.clone());
+            let (refused, job) = (*refused_by_database, jobs.remove(0));
+            return self.prepare_received(job, &from, shares, &verdicts, refused).await;
+        }
+        if let [Job { work: Work::Objection { found }, .. }] = jobs.as_slice() {
+            let found = found.clone();
+            return self.prepare_objection(jobs.remove(0), found).await;
         }
         if let [Job { work: Work::Directory { event, package }, .. }] = jobs.as_slice() {
             let (event, package) = (event.clone(), package.clone());
@@ -303,6 +309,7 @@ impl Pipeline {
             note: projected.note,
             size: projected.size,
             directory,
+            objections: Vec::new(),
         })
     }
 

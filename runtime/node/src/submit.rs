@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::load;
+use crate::object::Found;
 use crate::open::Node;
 use crate::receive::Taken;
 
@@ -114,8 +115,14 @@ pub(crate) enum Work {
     },
     /// What another node sequenced; the verdicts stand in the order of the shares once the job is answered.
     Received {
+        /// Who handed them over.
+        from: String,
         shares: Arc<Vec<Share>>,
         verdicts: Verdicts,
+    },
+    /// What somebody found or said against a sequencer.
+    Objection {
+        found: Found,
     },
 }
 
@@ -127,7 +134,7 @@ impl Work {
         match self {
             Work::Intent { intent, .. } => Some(intent.id()),
             Work::Elsewhere { intent, .. } => Some(*intent),
-            Work::Directory { .. } | Work::Received { .. } => None,
+            Work::Directory { .. } | Work::Received { .. } | Work::Objection { .. } => None,
         }
     }
 }

@@ -44,7 +44,7 @@ const LONGEST_STORM: Duration = Duration::from_secs(180);
 pub(super) fn run(job: &mut Job) -> Result<(), String> {
     rust::release()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    job.cases(job.scaled(CASES), |dice, folder| one(dice, folder, &runtime))
+    job.cases(job.scaled(CASES), 1, |_, dice, folder| one(dice, folder, &runtime))
 }
 
 fn one(dice: &mut Dice, folder: &Path, runtime: &tokio::runtime::Runtime) -> Result<Totals, String> {

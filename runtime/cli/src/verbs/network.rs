@@ -386,7 +386,12 @@ async fn now(home: &Home) -> Result<Json, CliError> {
         None => {
             let directory = Stored::open(home).await?.directory().await?;
             let node = NodeName::parse(&home.config.node).map_err(|error| usage(&error))?;
-            Ok(lockstep_node::nobody_reached(&directory, &node))
+            let mut status = lockstep_node::nobody_reached(&directory, &node);
+            let objections = lockstep_node::objections(Stored::open(home).await?.database()).await?;
+            if let Json::Object(members) = &mut status {
+                members.insert("objections", objections);
+            }
+            Ok(status)
         }
     }
 }
@@ -401,4 +406,9 @@ fn show_status(context: &Context, status: &Json) {
     let columns = ["node", "participant", "reachable", "since", "behind_events", "last_error"];
     let rows = list.iter().map(|peer| columns.iter().map(|name| text(peer, name)).collect());
     context.output.table(&columns, &rows.collect::<Vec<Vec<String>>>());
+    let objections = status.get("objections").and_then(Json::as_array).unwrap_or_default();
+    let open = objections.iter().filter(|one| one.get("withdrawn_at").is_some_and(Json::is_null)).count();
+    if open > 0 {
+        context.output.note(format!("{open} open objections: lockstep objection list"));
+    }
 }

@@ -11,7 +11,9 @@ use lockstep_core::crypto::PublicKey;
 use lockstep_core::database::Pending;
 use lockstep_core::json::json;
 use lockstep_core::transport::Bounds;
-use lockstep_node::{Handshake, HttpConfig, HttpServer, Network, Node, Serving, Wire, keep_connected, keep_relaying};
+use lockstep_node::{
+    Handshake, HttpConfig, HttpServer, Network, Node, Serving, Wire, keep_connected, keep_noted, keep_relaying,
+};
 use lockstep_tls::{HttpsAcceptor, TlsTransport};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpStream;
@@ -195,6 +197,7 @@ impl Work {
                 .hint("listen in lockstep.toml says where other nodes reach this one")
         })?;
         self.tasks.spawn(keep_connected(node.clone(), serving, self.stop.subscribe()));
+        self.tasks.spawn(keep_noted(node.clone(), self.stop.subscribe()));
         Ok(())
     }
 

@@ -13,6 +13,8 @@ mod demo;
 mod forks;
 mod invitations;
 mod joining;
+mod noted;
+mod observer;
 mod organisation;
 mod replicas;
 mod strangers;

@@ -244,7 +244,7 @@ fn assemble(
     VerifiedIntent { id: Digest::of(&signed.payload), payload, call, targets, envelope, openings }
 }
 
-fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Refusal> {
+pub(super) fn read_envelope(json: &Json, limits: &Limits) -> Result<(Envelope, Payload), Refusal> {
     let malformed = |what: String| Refusal::new(Code::Malformed, what);
     let signed = Envelope::from_json(json).map_err(|error| malformed(error.to_string()))?;
     if signed.payload_type != INTENT_TYPE {

@@ -92,6 +92,13 @@ pub enum Message {
         /// The envelope.
         envelope: Vec<u8>,
     },
+    /// What a node says against an outcome of a sequencer, signed by it.
+    Objection {
+        /// The statement's envelope.
+        envelope: Vec<u8>,
+        /// The proof, where it is one of a fork; other evidence stays where it is.
+        evidence: Option<Vec<u8>>,
+    },
     /// Asks for events of a record.
     Fetch {
         /// The record.
@@ -185,6 +192,7 @@ impl Message {
             Message::Feed(_) => "feed",
             Message::Ack { .. } => "ack",
             Message::Heads { .. } => "heads",
+            Message::Objection { .. } => "objection",
             Message::Fetch { .. } => "fetch",
             Message::Fetched { .. } => "fetched",
             Message::Forward { .. } => "forward",
@@ -221,6 +229,10 @@ impl Message {
             }
             Message::Ack { log, next } => json!({"log": log.as_str(), "next": *next}),
             Message::Heads { envelope } => json!({"envelope": embedded(envelope)}),
+            Message::Objection { envelope, evidence } => {
+                let evidence = evidence.as_ref().map(|evidence| embedded(evidence));
+                json!({"envelope": embedded(envelope), "evidence": evidence})
+            }
             Message::Fetch { record, from, to } => json!({"record": record.as_str(), "from": *from, "to": *to}),
             Message::Fetched { record, shares } => {
                 json!({"record": record.as_str(), "shares": shares_to_json(shares)})
@@ -285,6 +297,13 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
         }),
         "ack" => Message::Ack { log: fields.text("log")?.to_owned(), next: fields.count("next")? },
         "heads" => Message::Heads { envelope: bytes(fields, "envelope")? },
+        "objection" => Message::Objection {
+            envelope: bytes(fields, "envelope")?,
+            evidence: match fields.need("evidence")? {
+                Json::Null => None,
+                evidence => Some(evidence.canonical().into_bytes()),
+            },
+        },
         "fetch" => Message::Fetch {
             record: fields.parsed("record", RecordId::parse)?,
             from: fields.count("from")?,
@@ -346,7 +365,7 @@ fn read_refused(fields: &mut Fields<'_>) -> Result<Option<(String, String)>, Sha
 }
 
 /// Stored evidence as the JSON that it is.
-fn embedded(stored: &[u8]) -> Json {
+pub(super) fn embedded(stored: &[u8]) -> Json {
     let limits = Limits { bytes: stored.len().max(1), depth: Limits::default().depth + 4 };
     Json::parse(stored, &limits).unwrap_or(Json::Null)
 }
@@ -364,12 +383,12 @@ fn decoded(json: &Json) -> Result<Vec<u8>, ShapeError> {
     text.ok_or_else(|| ShapeError::new("message/packages", "base64", json.kind()))
 }
 
-fn bytes(fields: &mut Fields<'_>, name: &str) -> Result<Vec<u8>, ShapeError> {
+pub(super) fn bytes(fields: &mut Fields<'_>, name: &str) -> Result<Vec<u8>, ShapeError> {
     Ok(fields.need(name)?.canonical().into_bytes())
 }
 
 /// Shares with each note once: those of one feed have the same.
-fn shares_to_json(shares: &[Share]) -> Json {
+pub(super) fn shares_to_json(shares: &[Share]) -> Json {
     let mut notes: Vec<&str> = Vec::new();
     let mut list = Vec::new();
     for share in shares {
@@ -402,7 +421,7 @@ fn share_to_json(share: &Share, note: usize) -> Json {
     })
 }
 
-fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
+pub(super) fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
     let mut inner = fields.nested("shares")?;
     let mut notes = Vec::new();
     for note in inner.array("notes")? {
@@ -416,7 +435,7 @@ fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
     Ok(shares)
 }
 
-fn read_path(hashes: &[Json]) -> Result<Vec<Digest>, ShapeError> {
+pub(super) fn read_path(hashes: &[Json]) -> Result<Vec<Digest>, ShapeError> {
     let read = |hash: &Json| hash.as_str().and_then(|text| Digest::parse(text).ok());
     let path: Option<Vec<Digest>> = hashes.iter().map(read).collect();
     path.ok_or_else(|| ShapeError::new("message/shares/path", "hashes", "something else"))

@@ -33,7 +33,7 @@ impl Session {
     ) -> Result<(), Ended> {
         while let Some(message) = next(&mut receiver).await? {
             match message {
-                Message::Feed(_) | Message::Directory { .. } => {
+                Message::Feed(_) | Message::Directory { .. } | Message::Objection { .. } => {
                     taker.send(message).await.map_err(|_| Ended::Own("nobody takes it".to_owned()))?;
                 }
                 Message::Ack { log, next } if log == self.node.log() => {
@@ -95,7 +95,7 @@ impl Session {
     async fn fetch(&self, record: RecordId, from: u64, to: u64) -> Result<(), Ended> {
         let directory = self.node.directory();
         let viewer = Viewer { participants: directory.stands_for(&self.peer) };
-        let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+        let shelf = Shelf::new(self.node.database(), directory);
         let shares = shelf.of_record(&self.node.log(), &record, from..=to, MOST_FETCHED, &viewer).await;
         let shares = shares.map_err(|error| Ended::Own(error.to_string()))?;
         self.network.peer(&self.peer, |peer| count_sections(&mut peer.sections, &shares));

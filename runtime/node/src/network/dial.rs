@@ -153,6 +153,7 @@ impl Network {
             connection,
             since: Some(node.now()),
             refused: known.refused,
+            compared: known.compared,
             sections: std::mem::take(&mut known.sections),
             forks: std::mem::take(&mut known.forks),
             ..Peer::default()

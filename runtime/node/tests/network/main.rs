@@ -10,6 +10,7 @@
 )]
 
 mod clocks;
+mod disputes;
 mod pair;
 #[path = "../../../core/tests/path/world.rs"]
 mod world;

@@ -1,20 +1,27 @@
 //! Two organisations, acme and bolt, each with a node and a database in memory; acme's sequences the deals.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use lockstep_core::audit::{Known, audit, rebuild};
 use lockstep_core::clock::ManualClock;
 use lockstep_core::crypto::{PublicKey, Signer};
+use lockstep_core::database::Database;
 use lockstep_core::directory::{Address, Body};
+use lockstep_core::engine::{CodeError, Engine, Host, Limits, Stop};
 use lockstep_core::json::{Json, json};
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::memory_transport::MemoryNetwork;
 use lockstep_core::names::NodeName;
+use lockstep_core::package::Package;
+use lockstep_core::tables::{Cell, Row, Table};
 use lockstep_core::transport::Bounds;
 use lockstep_node::{Network, Node, NodeConfig, Parts, Serving, join, keep_connected};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, set};
 
@@ -27,9 +34,42 @@ const LOOK: Duration = Duration::from_millis(20);
 pub struct Side {
     pub node: Node,
     pub clock: Arc<ManualClock>,
-    database: Arc<MemoryDatabase>,
+    pub engine: Arc<Bent>,
+    pub database: Arc<MemoryDatabase>,
     folder: PathBuf,
-    _stop: watch::Sender<bool>,
+    parts: Parts,
+    network: Arc<MemoryNetwork>,
+    stop: watch::Sender<bool>,
+    connecting: JoinHandle<()>,
+}
+
+/// An engine that may have its own idea of what contracts do where an intent says `bent`.
+#[derive(Default)]
+pub struct Bent(AtomicBool);
+
+impl Bent {
+    pub fn bends(&self, bends: bool) {
+        self.0.store(bends, Ordering::SeqCst);
+    }
+}
+
+impl Engine for Bent {
+    fn call(
+        &self,
+        package: &Package,
+        method: &str,
+        arguments: &str,
+        host: &mut dyn Host,
+        limits: &Limits,
+    ) -> Result<(), Stop> {
+        let bends = self.0.load(Ordering::SeqCst) && arguments.contains("bent");
+        let arguments = if bends { arguments.replace("bent", "straight") } else { arguments.to_owned() };
+        Script.call(package, method, &arguments, host, limits)
+    }
+
+    fn check(&self, package: &Package) -> Result<(), CodeError> {
+        Script.check(package)
+    }
 }
 
 impl Drop for Side {
@@ -73,31 +113,36 @@ fn agreed() -> World {
     world
 }
 
-async fn side(world: &World, network: &MemoryNetwork, name: &str) -> Side {
-    let (clock, folder) = (Arc::new(ManualClock::new(now())), folder(name));
+async fn side(world: &World, network: &Arc<MemoryNetwork>, name: &str) -> Side {
+    let (clock, folder, engine) = (Arc::new(ManualClock::new(now())), folder(name), Arc::new(Bent::default()));
     let database = Arc::new(MemoryDatabase::new());
     let parts = Parts {
         database: database.clone(),
-        engine: Arc::new(Script),
+        engine: engine.clone(),
         signer: Arc::new(key(name)),
         clock: clock.clone(),
         checkpoint: folder.join("checkpoint"),
         notice: Arc::new(|_| ()),
     };
     join(&parts, &NodeName::parse(name).unwrap(), &world.events).await.unwrap();
-    let node = Node::open(parts, NodeConfig::default()).await.unwrap();
+    let (node, stop, connecting) = started(&parts, network, name).await;
+    Side { node, clock, engine, database, folder, parts, network: network.clone(), stop, connecting }
+}
+
+async fn started(parts: &Parts, network: &MemoryNetwork, name: &str) -> (Node, watch::Sender<bool>, JoinHandle<()>) {
+    let node = Node::open(parts.clone(), NodeConfig::default()).await.unwrap();
     let transport = network.node(public(name), Bounds::default(), Arc::new(|_| true));
     node.attach(Arc::new(Network::new(Arc::new(transport))));
     let address = (name == "acme").then_some("acme:1");
     let serving = Serving::on(node.network().unwrap(), address).await.unwrap();
     let stop = watch::Sender::new(false);
-    tokio::spawn(keep_connected(node.clone(), serving, stop.subscribe()));
-    Side { node, clock, database, folder, _stop: stop }
+    let connecting = tokio::spawn(keep_connected(node.clone(), serving, stop.subscribe()));
+    (node, stop, connecting)
 }
 
 impl Pair {
     pub async fn new() -> Self {
-        let (world, network) = (agreed(), MemoryNetwork::new());
+        let (world, network) = (agreed(), Arc::new(MemoryNetwork::new()));
         let acme = side(&world, &network, "acme").await;
         let bolt = side(&world, &network, "bolt").await;
         Pair { world, acme, bolt }
@@ -113,6 +158,70 @@ impl Pair {
 }
 
 impl Side {
+    /// Stops the node and starts it again from its database.
+    pub async fn restart(&mut self) {
+        self.halt().await;
+        self.start().await;
+    }
+
+    async fn start(&mut self) {
+        let name = self.node.name().to_string();
+        (self.node, self.stop, self.connecting) = started(&self.parts, &self.network, &name).await;
+    }
+
+    async fn halt(&mut self) {
+        self.stop.send_replace(true);
+        (&mut self.connecting).await.unwrap();
+        self.node.clone().stop().await;
+    }
+
+    /// As [`Side::restart`], with how far the feeds had come forgotten: all is asked for again.
+    pub async fn restart_from_the_beginning(&mut self) {
+        self.halt().await;
+        std::fs::remove_file(self.parts.checkpoint.with_extension("feeds")).unwrap();
+        self.start().await;
+    }
+
+    /// A copy of its database as it is now.
+    pub async fn copy(&self) -> MemoryDatabase {
+        let (copy, mut snapshot) = (MemoryDatabase::new(), self.database.snapshot().await.unwrap());
+        rebuild(snapshot.as_mut(), &copy).await.unwrap();
+        copy
+    }
+
+    /// Goes on from a copy, with whatever would tell that it is older left out.
+    pub async fn restart_from(&mut self, copy: MemoryDatabase) {
+        self.halt().await;
+        self.database = Arc::new(copy);
+        self.parts.database = self.database.clone();
+        std::fs::remove_file(&self.parts.checkpoint).unwrap();
+        self.start().await;
+    }
+
+    /// Waits until this holds.
+    pub async fn until(&self, what: &str, holds: impl Fn(&Side) -> bool) {
+        let looking = async {
+            while !holds(self) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        assert!(tokio::time::timeout(PATIENCE, looking).await.is_ok(), "it never came that {what}");
+    }
+
+    /// The rows of a table, each cell by its column's name.
+    pub fn rows(&self, table: &Table) -> Vec<BTreeMap<String, Cell>> {
+        let rows = self.database.contents().remove(&table.name).unwrap_or_default();
+        let named = |row: Row| table.columns.iter().map(|column| column.name.clone()).zip(row).collect();
+        rows.into_iter().map(named).collect()
+    }
+
+    /// What is wrong with its database: nothing.
+    pub async fn is_clean(&self) {
+        let mut snapshot = self.database.snapshot().await.unwrap();
+        let report = audit(snapshot.as_mut(), Known::default(), &mut |_| {}).await.unwrap();
+        assert!(report.is_clean(), "{}: {:#?}", self.node.name(), report.findings);
+    }
+
     pub async fn submit(&self, wish: &Wish) -> String {
         let decided = self.node.submit(wish.bytes(), PATIENCE).await.unwrap();
         let outcome = lockstep_node::outcome(self.node.database(), &decided.intent).await.unwrap().unwrap();
