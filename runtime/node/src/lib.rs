@@ -14,6 +14,8 @@ mod feed;
 mod forward;
 mod http;
 mod load;
+mod look;
+mod meters;
 mod network;
 mod object;
 mod objections;
@@ -30,7 +32,8 @@ mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
 pub use forward::{handed_over, overdue};
-pub use http::{HttpConfig, HttpServer};
+pub use http::{Handshake, HttpConfig, HttpServer, Wire};
+pub use look::{Listing, LookError, Looking, Moment, record_table, told};
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, keep_noted, nobody_reached};
 pub use objections::objections;
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};

@@ -17,8 +17,9 @@ use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::memory_transport::MemoryNetwork;
 use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
+use lockstep_core::sync::{Feed, Hello, Message};
 use lockstep_core::tables::{Cell, Row, Table, name, own_tables};
-use lockstep_core::transport::Bounds;
+use lockstep_core::transport::{Bounds, Transport};
 use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitError, join, keep_connected};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -146,6 +147,32 @@ impl Pair {
         let acme = side(&world, &network, "acme").await;
         let bolt = side(&world, &network, "bolt").await;
         Pair { world, acme, bolt }
+    }
+
+    /// Speaks as bolt to acme, in bolt's place: sends this and waits until all of it was looked at.
+    pub async fn says_as_bolt(&mut self, messages: Vec<Message>) {
+        if !self.bolt.connecting.is_finished() {
+            self.bolt.halt().await;
+        }
+        let transport = self.acme.network.node(public("bolt"), Bounds::default(), Arc::new(|_| true));
+        let mut connection = transport.dial("acme:1", &public("acme")).await.unwrap();
+        let directory = self.acme.node.directory();
+        let node = NodeName::parse("bolt").unwrap();
+        let hello = Hello { network: directory.network(), node, directory: directory.seq(), wants: BTreeMap::new() };
+        connection.sender.send(&Message::Hello(hello).encode()).await.unwrap();
+        for message in messages {
+            connection.sender.send(&message.encode()).await.unwrap();
+        }
+        // Messages are taken in their order: what was sent before this is done with when it is answered.
+        let last = Message::Feed(Feed { log: "bolt/1".to_owned(), next: 7, more: false, shares: Vec::new() });
+        connection.sender.send(&last.encode()).await.unwrap();
+        let answer = Message::Ack { log: "bolt/1".to_owned(), next: 7 };
+        while let Some(frame) = connection.receiver.receive().await.unwrap() {
+            if !frame.is_empty() && Message::decode(&frame).unwrap() == answer {
+                return;
+            }
+        }
+        panic!("acme ends the connection");
     }
 
     /// Ann's intent that changes a deal.
