@@ -121,7 +121,7 @@ fn reading_options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// FULL is what makes a commit durable in WAL mode: the log is synced before COMMIT returns.
-fn writing_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn writing_options(path: &Path) -> SqliteConnectOptions {
     common_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)

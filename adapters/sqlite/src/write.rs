@@ -65,14 +65,24 @@ impl Statement {
 /// In words, where a cell does not fit its column.
 pub(crate) fn statements(batch: &Batch) -> Result<Vec<Statement>, String> {
     let mut statements = vec![compare_and_set(batch)?];
-    for TableWrites { table, writes } in &batch.tables {
-        for alike in groups(writes) {
-            let mut rest = alike;
-            while !rest.is_empty() {
-                let (chunk, after) = rest.split_at(chunk_len(table, rest));
-                statements.push(statement(table, chunk)?);
-                rest = after;
-            }
+    for writes in &batch.tables {
+        statements.extend(statements_of(writes)?);
+    }
+    Ok(statements)
+}
+
+/// The statements of one table's writes.
+///
+/// # Errors
+/// As for [`statements`].
+pub(crate) fn statements_of(TableWrites { table, writes }: &TableWrites) -> Result<Vec<Statement>, String> {
+    let mut statements = Vec::new();
+    for alike in groups(writes) {
+        let mut rest = alike;
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at(chunk_len(table, rest));
+            statements.push(statement(table, chunk)?);
+            rest = after;
         }
     }
     Ok(statements)

@@ -4,6 +4,7 @@
 //! a line for streams. Every failure has a code and a hint, and the exit statuses of the manual.
 
 mod args;
+mod bench;
 mod check;
 mod client;
 mod config;

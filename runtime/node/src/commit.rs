@@ -12,6 +12,7 @@ use lockstep_core::directory::Directory;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
+use crate::meter::Counted;
 use crate::open::{Shared, all_tables, write_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
 
@@ -92,7 +93,8 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
     let mut pauses = Pauses::new();
     loop {
-        match database.commit(batch).await {
+        let commit = Counted { work: database.commit(batch), sum: &shared.meter.commit };
+        match commit.await {
             Ok(()) => return Fate::Committed,
             Err(CommitError::Refused { detail }) => {
                 (shared.parts.notice)(&format!("the database refuses a row: {detail}"));

@@ -13,6 +13,7 @@ mod execute;
 mod feed;
 mod http;
 mod load;
+mod meter;
 mod network;
 mod open;
 mod pipeline;
@@ -25,6 +26,7 @@ mod shelf;
 mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
+pub use meter::Spent;
 pub use http::{HttpConfig, HttpServer};
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, nobody_reached};
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};

@@ -23,6 +23,7 @@ use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::load;
+use crate::meter::{Meter, Spent};
 use crate::network::Network;
 use crate::pipeline;
 use crate::random::{Secrets, random_bytes};
@@ -168,6 +169,8 @@ pub(crate) struct Shared {
     stopped: Mutex<Option<String>>,
     /// Whether the committer waits for a database that does not take its batch.
     pub(crate) held_up: AtomicBool,
+    /// Processor time by stage.
+    pub(crate) meter: Meter,
     /// Batches committed since the start.
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
@@ -345,6 +348,7 @@ impl Node {
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
+            meter: Meter::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
@@ -409,6 +413,12 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.parts.clock.now()
+    }
+
+    /// Processor time that the stages of the pipeline took since the node was opened.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.shared.meter.spent()
     }
 
     /// How many intents wait for their turn.
