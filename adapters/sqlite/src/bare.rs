@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
 use crate::bind;
-use crate::connect::writing_options;
+use crate::connect::{reading_options, writing_options};
 use crate::write::{Statement, statements_of};
 
 /// A connection that writes, and nobody else's.
@@ -83,7 +83,7 @@ pub struct Stored {
 /// The database's own words.
 pub async fn stored(path: &Path) -> Result<Vec<(String, Stored)>, DatabaseError> {
     let failed = |error: sqlx::Error| DatabaseError::Query { detail: bind::words(&error) };
-    let mut connection = writing_options(path).read_only(true).connect().await.map_err(failed)?;
+    let mut connection = reading_options(path).connect().await.map_err(failed)?;
     let sql = "SELECT schema.tbl_name, sum(stat.pgsize), sum(stat.payload) FROM dbstat AS stat \
                JOIN sqlite_schema AS schema ON schema.name = stat.name GROUP BY schema.tbl_name";
     let rows = sqlx::query(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.map_err(failed)?;

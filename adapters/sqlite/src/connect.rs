@@ -116,7 +116,7 @@ fn common_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn reading_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn reading_options(path: &Path) -> SqliteConnectOptions {
     common_options(path).read_only(true).pragma("query_only", "ON")
 }
 
