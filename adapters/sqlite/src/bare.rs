@@ -26,9 +26,8 @@ impl Transaction {
     /// # Errors
     /// [`DatabaseError::Query`] where a cell does not fit its column.
     pub fn of(tables: &[TableWrites]) -> Result<Self, DatabaseError> {
-        let statements = tables.iter().map(statements_of).collect::<Result<Vec<_>, _>>();
-        let statements = statements.map_err(|detail| DatabaseError::Query { detail })?;
-        Ok(Transaction(statements.into_iter().flatten().collect()))
+        let statements = tables.iter().flat_map(statements_of).collect::<Result<Vec<_>, _>>();
+        Ok(Transaction(statements.map_err(|detail| DatabaseError::Query { detail })?))
     }
 }
 

@@ -5,6 +5,7 @@ use lockstep_core::tables::{Row, name, own_tables};
 use sqlx::sqlite::SqliteArguments;
 
 use crate::bind::{Raw, bind_raw};
+use crate::commit::all_of;
 use crate::connect::SqliteDatabase;
 use crate::read;
 use crate::write::Statement;
@@ -27,7 +28,7 @@ pub(crate) async fn deliver(database: &SqliteDatabase, deliveries: &[Delivery]) 
         return Err(unavailable("the database is open read-only".to_owned()));
     };
     let statements = deliveries.iter().map(statement).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
-    match committer.run(move |writer| Box::pin(writer.transact(statements))).await {
+    match committer.run(move |writer| Box::pin(writer.transact(all_of(statements)))).await {
         Some(Ok(())) => Ok(()),
         Some(Err(CommitError::Conflict)) | None => Err(unavailable("the committer stopped".to_owned())),
         Some(Err(

@@ -28,6 +28,9 @@ use lockstep_core::codes::Code;
 use crate::error::CliError;
 use crate::output::{Output, Style};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // `--json` counts even where the rest was not understood.
     let json = std::env::args().any(|arg| arg == "--json");

@@ -304,15 +304,25 @@ pub fn all_tables(directory: &Directory) -> Vec<Table> {
 
 /// Keeps a checkpoint beside the key: written whole, synced, renamed into place.
 pub(crate) fn write_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
+    lay_checkpoint(path, note)?;
+    place_checkpoint(path)
+}
+
+/// Writes a checkpoint beside its place, synced, so that only its name is left to change.
+pub(crate) fn lay_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
     let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
-    let beside = path.with_extension("new");
-    std::fs::File::create(&beside)
+    std::fs::File::create(path.with_extension("new"))
         .and_then(|mut file| {
             std::io::Write::write_all(&mut file, note.as_bytes())?;
             file.sync_all()
         })
-        .map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+        .map_err(failed)
+}
+
+/// Renames what [`lay_checkpoint`] wrote into place.
+pub(crate) fn place_checkpoint(path: &Path) -> Result<(), NodeError> {
+    let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
+    std::fs::rename(path.with_extension("new"), path).map_err(failed)
 }
 
 impl Node {
