@@ -15,6 +15,8 @@ The database (SQLite) is opened read-only. From the bytes up, it checks:
                 covers it; that no leaf names an event which is gone
     received    what another node sequenced: digests in this node's leaf, and the path in the other's log to the
                 head that the other signed
+    objections  each statement: its signature, its leaf, its columns, the digest of its evidence; a record that one holds
+                says that it is disputed
     checkpoint  the node's signature on each of them and on the latest
 
 A section that this node may not see is its commitment and no more: its column must be NULL, and lockstep_hidden name it.
@@ -47,6 +49,7 @@ FORMAT, RULES, ALGORITHMS = 1, 1, "sha256+ed25519"
 INTENT_TYPE = "application/vnd.lockstep.intent.v1+json"
 INVITATION_TYPE = "application/vnd.lockstep.invitation.v1+json"
 DIRECTORY_TYPE = "application/vnd.lockstep.directory.v1+json"
+OBJECTION_TYPE = "application/vnd.lockstep.objection.v1+json"
 
 
 UNKNOWN = object()
@@ -187,6 +190,18 @@ def path_root(leaf, index, size, path):
     if last:
         raise Wrong("the inclusion path is too short")
     return found
+
+
+def two_histories(exhibits):
+    """Whether the leaves of a proof of a fork are of one record or one intent, and not of one log alone."""
+    leaves = [exhibit["leaf"] for exhibit in exhibits]
+    if not all(leaves):
+        return False
+    headers = [leaf["header"] for leaf in leaves]
+    records = {header["record"] if header else None for header in headers}
+    seqs = [header["seq"] for header in headers if header]
+    near = len(seqs) == 2 and seqs[1] - seqs[0] in (0, 1)
+    return (near and len(records) == 1) or len({leaf["outcome"]["leaf"]["intent"] for leaf in leaves}) == 1
 
 
 class Tiles:
@@ -640,6 +655,8 @@ class Check:
             for part in ("changes", "notifications"):
                 found = commitment(body[part]["salt"], f"lockstep.{part}.v1", content=body[part]["content"], **inside)
                 expect(sealed.get(part), found, f"{what}: commitment to the {part} of {section}")
+            for number, told in enumerate(body["notifications"]["content"]):
+                expect(told["index"], number, f"{what}: the number of a notification of {section}")
             content, _, _, hidden = self.sections.get(section, (None, 0, None, False))
             for operation in body["changes"]["content"]:
                 if not hidden:
@@ -699,7 +716,8 @@ class Check:
         for column, projection in self.entry.get("projections", {}).items():
             expected[column] = projected(content(projection["section"]), projection["pointer"], projection["type"])
         expected.update(record_id=self.record, lockstep_seq=int(header["seq"]), lockstep_head=head, lockstep_contract=self.on,
-                        lockstep_scope="partial" if hidden else "full", lockstep_hidden=canonical(hidden) if hidden else None,
+                        lockstep_scope="disputed" if self.record in self.held() else "partial" if hidden else "full",
+                        lockstep_hidden=canonical(hidden) if hidden else None,
                         lockstep_updated_at=header["time"])
         self.cells(self.spec, self.record, rows[0], expected)
         return f"{len(expected)} cells of {self.spec} are what the chain says"
@@ -726,12 +744,44 @@ class Check:
             for event in leaf["events"]:
                 if event not in events:
                     self.findings.append(f"log: event {event} of intent {row['intent_id']} is missing from lockstep_event")
+        objections = self.rows("SELECT * FROM lockstep_objection")
+        ends = {row["withdraws"]: row["time"] for row in objections if row["withdraws"]}
+        for row in objections:
+            leaves[row["log_position"]] = self.objection(row, ends)
         self.leaf_hashes = {position: leaf_hash(leaf) for position, leaf in leaves.items()}
         for position, found in sorted(self.leaf_hashes.items()):
             if self.tiles.node(0, position) != found:
                 self.findings.append(f"log: the leaf at {position} is not the one whose hash the log holds")
-        own = len(leaves) - len(self.received)
-        return f"{len(leaves)} leaves, each hash is in the tree; {own} of its own, {len(self.received)} received"
+        own = len(leaves) - len(self.received) - len(objections)
+        said = f", {len(objections)} of objections" if objections else ""
+        return f"{len(leaves)} leaves, each hash is in the tree; {own} of its own, {len(self.received)} received{said}"
+
+    def held(self):
+        """The records that stop: an objection to them stands that is this node's own, or proves itself."""
+        rows = self.rows("SELECT record_id FROM lockstep_objection WHERE holds AND withdrawn_at IS NULL")
+        return {row["record_id"] for row in rows}
+
+    def objection(self, row, ends):
+        """The leaf of an objection, whose statement its node signed and whose columns say what it says."""
+        what = f"objection {row['objection_id'][:12]}"
+        payload, said, signed = open_envelope(row["statement"], OBJECTION_TYPE, what + ": statement")
+        if not signed(self.node_key(said["node"])):
+            raise Wrong(f"{what}: its statement is not signed by node {said['node']}")
+        evidence = row["evidence"] if row["evidence"] is None else bytes(row["evidence"])
+        own = said["node"] == self.meta.get("node")
+        proof = None if evidence is None else parse(evidence, what + ": evidence").get("fork")
+        if evidence is not None or (said["evidence"] and (own or said["kind"] == "fork")):
+            expect(sha256(evidence or b""), said["evidence"], what + ": the digest of its evidence")
+        count = lambda name: None if said[name] is None else int(said[name])
+        stops = said["withdraws"] is None and said["record"] is not None and (own or (proof and two_histories(proof)))
+        self.cells("lockstep_objection", row["objection_id"], row, {
+            "objection_id": sha256(payload), "node": said["node"], "kind": said["kind"], "log": said["log"],
+            "position": count("position"), "intent_id": said["intent"], "record_id": said["record"],
+            "epoch": count("epoch"), "seq": count("seq"), "event_id": said["event"], "time": said["time"],
+            "withdraws": said["withdraws"], "holds": int(stops), "withdrawn_at": ends.get(row["objection_id"])})
+        leaf = {"format": FORMAT, "algorithms": ALGORITHMS, "kind": "objection", "network": self.network,
+                "objection": sha256(payload), "statement": sha256(bytes(row["statement"]))}
+        return canonical(leaf).encode()
 
     def receipt(self, feed, intent, leaf):
         """What this node noted of an outcome that another one sequenced, and that it stands in the other's log."""

@@ -84,6 +84,9 @@ pub(crate) enum Verb {
     /// Show records, now and at any earlier moment
     #[command(subcommand)]
     Record(verbs::record::RecordVerb),
+    /// What this node and others object to in the logs of sequencers
+    #[command(subcommand)]
+    Objection(verbs::objection::ObjectionVerb),
     /// Query the database, read-only
     Sql(verbs::sql::SqlArgs),
     /// What happened to the records, in order

@@ -61,6 +61,10 @@ impl Config {
             }
             Some(_) => return Err("broker is a list of tables: [[broker]]".to_owned()),
         }
+        // The outbox has one mark for each notification: a second broker would get what the first did not take.
+        if let [_, second, ..] = brokers.as_slice() {
+            return Err(format!("broker {} is one too many: notifications go to one broker", second.name));
+        }
         Ok(Config {
             node: need(&table, "node")?,
             participant: need(&table, "participant")?,
@@ -86,7 +90,7 @@ impl Config {
              actor = \"{}\"\n\
              {}\
              \n\
-             # Notifications go to every broker listed here; file: appends a CloudEvent a line.\n\
+             # Notifications go to the broker that stands here; file: appends a CloudEvent a line.\n\
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
@@ -148,6 +152,15 @@ mod tests {
     #[test]
     fn a_new_file_reads_back() {
         assert_eq!(Config::parse(&config().render()), Ok(config()));
+    }
+
+    #[test]
+    fn a_second_broker_is_refused() {
+        let one = |name: &str| format!("[[broker]]\nname = \"{name}\"\nurl = \"file:{name}.ndjson\"\n");
+        let with = |more: &str| Config::parse(&format!("{}\n{more}", config().render()));
+        assert_eq!(with(&one("first")).map(|config| config.brokers.len()), Ok(1));
+        let refused = "broker second is one too many: notifications go to one broker".to_owned();
+        assert_eq!(with(&(one("first") + &one("second"))), Err(refused));
     }
 
     #[test]

@@ -152,8 +152,10 @@ impl Stored {
             )));
         }
         // Nothing but hex digits gets here, and g comes after them all.
-        let sql =
-            format!("SELECT intent_id FROM {} WHERE intent_id >= '{text}' AND intent_id < '{text}g'", name::INTENT);
+        let within = |table: &str| {
+            format!("SELECT intent_id FROM {table} WHERE intent_id >= '{text}' AND intent_id < '{text}g'")
+        };
+        let sql = format!("{} UNION {}", within(name::INTENT), within(name::FORWARD));
         let rows = self.database.query(&sql, 2).await?.rows;
         let found = |row: &Row| row.first().and_then(Cell::as_str).and_then(|id| Digest::parse(id).ok());
         match rows.as_slice() {

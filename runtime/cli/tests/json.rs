@@ -81,6 +81,9 @@ fn every_verb_prints_what_its_schema_says() {
     assert_eq!(sections, ["listing", "parties"], "the inspector may not read the negotiation");
     one("record-history", 0, &["record", "history", "house_sale", "acme:sale-1"]);
     one("record-list", 0, &["record", "list", "house_sale"]);
+    one("objection-list", 0, &["objection", "list"]);
+    one("error", 1, &["objection", "show", "4131dbc6485e"]);
+    one("error", 2, &["objection", "show", "execution"]);
     one("error", 1, &["record", "show", "house_sale", "acme:sale-9"]);
     one("sql", 0, &["sql", "SELECT record_id, lockstep_seq, inspection, x'cafe' AS b, 1.5 AS r FROM house_sale"]);
     one("error", 3, &["sql", "DELETE FROM house_sale"]);
@@ -110,7 +113,8 @@ fn every_verb_prints_what_its_schema_says() {
     assert_eq!(node.ended(), (Some(0), String::new()));
     // These are held to their schemas where they are tested: they build, take longer, or need several nodes.
     let elsewhere = ["bench", "contract-build", "demo"];
-    let of_networks = ["contract-approve", "demo-network", "network-invite", "network-peers", "network-status"];
+    let of_networks =
+        ["contract-approve", "demo-network", "network-invite", "network-peers", "network-status", "objection-show"];
     let all: BTreeSet<String> = std::fs::read_dir(root().join("docs/schemas/cli"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())

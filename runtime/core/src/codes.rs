@@ -91,6 +91,7 @@ codes! {
     BadSignature "bad_signature" Refused "The signature is not the actor's" "The payload was altered after signing, or signed with another key." "Sign again; `lockstep actor show NAME` prints the key that is known.";
     NonceReused "nonce_reused" Refused "Another intent has this nonce" "(actor, nonce) is an intent's identity; a different payload came under it before." "Use 32 fresh random bytes for every intent.";
     Expired "expired" Refused "The intent has expired" "It came, or its turn came, after the time that its actor set." "Sign it again; `--expires 10m` sets the time.";
+    ForwardRefused "forward_refused" Refused "The wrapper of a handed over intent is not in order" "The node that handed it over signed something else about it, or used one count for two intents." "Its operator runs `lockstep verify`: a database that was set back has lost its counts.";
     ExpiryTooFar "expiry_too_far" Refused "The intent expires too far ahead" "The network bounds how long an intent may wait." "Set an earlier expiry.";
 
     NotYetValid "not_yet_valid" Rejected "The intent came before its time" "Its actor set a time before which it must not be applied." "Sign it again and send it later.";

@@ -5,6 +5,7 @@
 
 mod draft;
 mod read;
+mod stored;
 mod verify;
 
 use crate::crypto::{Digest, Salt};
@@ -13,7 +14,8 @@ use crate::names::{ActorId, ContractName, MethodName, NodeName, RecordId, SpecNa
 use crate::time::Timestamp;
 
 pub use draft::{Draft, Submission};
-pub use verify::{Door, Refusal, StoredError, Whole, read_stored, sequencer, verify};
+pub use stored::StoredIntent;
+pub use verify::{Door, Refusal, StoredError, Told, Whole, read_stored, sequencer, told, verify};
 pub(crate) use verify::{Inspected, inspect};
 
 /// DSSE payload type of an intent.

@@ -27,6 +27,7 @@ pub mod intent;
 pub mod engine;
 pub mod execute;
 
+pub mod disputes;
 pub mod event;
 pub mod outcome;
 pub mod project;

@@ -5,6 +5,7 @@
 //!
 //! A [`Ledger`] is where a node's log stands; a [`Projection`] collects one batch on top of it.
 
+mod objected;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use crate::crypto::{Digest, Signer};
 use crate::database::{Batch, TableWrites, Write};
 use crate::directory::{Body, Directory, DirectoryEvent, SpecEntry};
+use crate::disputes::Disputes;
 use crate::intent::VerifiedIntent;
 use crate::json::json;
 use crate::log::{Appender, Checkpoint, CheckpointError, leaf_hash};
@@ -24,6 +26,8 @@ use crate::seal::SealedEvent;
 use crate::tables::{Cell, LOG_HEAD, Row, Table, name};
 use crate::time::Timestamp;
 
+pub(crate) use objected::OBJECTIONS;
+pub(crate) use rows::objection_row;
 pub use rows::{cloud_event, notification_id, record_row};
 
 /// Where a node's log stands.
@@ -39,13 +43,19 @@ pub struct Ledger {
     pub time: Timestamp,
     /// The log head as the database holds it; `None` before the first batch.
     pub head: Option<String>,
+    /// What is disputed.
+    pub disputes: Arc<Disputes>,
 }
 
 impl Ledger {
     /// A log without leaves.
     #[must_use]
     pub fn new(network: Digest, log: String, time: Timestamp) -> Self {
-        Ledger { network, log, appender: Appender::empty(), time, head: None }
+        Ledger { network, log, appender: Appender::empty(), time, head: None, disputes: Arc::default() }
+    }
+
+    pub(crate) fn disputes_mut(&mut self) -> &mut Disputes {
+        Arc::make_mut(&mut self.disputes)
     }
 
     /// The origin of the log's checkpoints.
@@ -71,6 +81,13 @@ pub struct Projection {
     own: BTreeMap<String, Arc<Table>>,
     writes: BTreeMap<TableKey, (Arc<Table>, Vec<Write>)>,
     records: BTreeMap<RecordId, Touched>,
+    scoped: BTreeMap<RecordId, Scoped>,
+}
+
+/// A record that an objection is about, as it stands.
+struct Scoped {
+    entry: Arc<SpecEntry>,
+    state: Arc<RecordState>,
 }
 
 /// A record that the batch changes: written once, as it is in the end.
@@ -105,6 +122,7 @@ impl Projection {
             own: own.clone(),
             writes: BTreeMap::new(),
             records: BTreeMap::new(),
+            scoped: BTreeMap::new(),
         }
     }
 
@@ -124,6 +142,11 @@ impl Projection {
         self.ledger.appender.append(leaf);
         self.ledger.time = time;
         position
+    }
+
+    /// Appends a leaf that says nothing about time.
+    pub(crate) fn append_same_time(&mut self, leaf: Digest) -> u64 {
+        self.append(leaf, self.ledger.time)
     }
 
     fn write(&mut self, table: &str, write: Write) {
@@ -208,7 +231,7 @@ impl Projection {
         let row = rows::intent_row(intent, (outcome, stored), events, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
         for event in events {
-            self.event(intent, event, directory, position);
+            self.event(intent, outcome, event, directory, position);
         }
         position
     }
@@ -243,12 +266,20 @@ impl Projection {
         position
     }
 
-    fn event(&mut self, intent: &VerifiedIntent, event: &SealedEvent, directory: &Directory, position: u64) {
+    fn event(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        event: &SealedEvent,
+        directory: &Directory,
+        position: u64,
+    ) {
         self.write(name::EVENT, Write::Insert(rows::event_row(intent, event, directory, &self.ledger.log, position)));
         for row in rows::change_rows(event) {
             self.write(name::CHANGE, Write::Insert(row));
         }
-        for row in rows::outbox_rows(event, position) {
+        let place = outcome.events.iter().position(|id| *id == event.id).unwrap_or_default();
+        for row in rows::outbox_rows(event, position, place) {
             self.write(name::OUTBOX, Write::Insert(row));
         }
         if let Some(table) = &event.entry.versions {
@@ -297,7 +328,9 @@ impl Projection {
         self.write(name::CHECKPOINT, Write::Insert(row));
         let head = json!({"log": self.ledger.log.as_str(), "size": size, "root": root.to_string(), "time": self.ledger.time.to_string()}).canonical();
         self.ledger.head = Some(head.clone());
+        self.write_scopes();
         for (record, touched) in std::mem::take(&mut self.records) {
+            let disputed = (self.before.disputes.holds(&record), self.ledger.disputes.holds(&record));
             let write = rows::record_write(
                 &touched.entry,
                 touched.before.as_deref(),
@@ -305,6 +338,7 @@ impl Projection {
                 &touched.contents,
                 touched.time,
                 record.as_str(),
+                disputed,
             );
             self.write_record(&touched.entry, &touched.entry.table, write);
         }

@@ -135,6 +135,13 @@ impl Table {
         self.columns.iter().position(|known| known.name == column)
     }
 
+    /// The table with these columns alone, in its order: to read no more of its rows than is needed.
+    #[must_use]
+    pub fn only(&self, columns: &[&str]) -> Table {
+        let kept = self.columns.iter().filter(|column| columns.contains(&column.name.as_str()));
+        Table { columns: kept.cloned().collect(), ..self.clone() }
+    }
+
     /// Takes over what a later version of a spec brings; what is there stays. New columns may be NULL.
     pub fn widen(&mut self, later: &Table) {
         for column in &later.columns {
@@ -148,6 +155,12 @@ impl Table {
             }
         }
         self.comment.clone_from(&later.comment);
+    }
+
+    /// Whether it is about this node's own work only: nothing proves a row of it, or that one is missing.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.columns.iter().all(|column| column.class == Class::Operational)
     }
 
     /// The positions of the key's columns.
@@ -269,6 +282,14 @@ pub mod name {
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
     /// What other nodes sequenced, with the proof that it is in their logs.
     pub const FEED: &str = "lockstep_feed";
+    /// Intents that were handed over to the node that sequences them, with what was signed about that.
+    pub const FORWARD: &str = "lockstep_forward";
+    /// What this node last saw of the others.
+    pub const PEER: &str = "lockstep_peer";
+    /// View: who is connected, and who is behind.
+    pub const NETWORK_STATUS: &str = "lockstep_network_status";
+    /// What this node and others object to.
+    pub const OBJECTION: &str = "lockstep_objection";
     /// View: who may do what with which section of which record, from seq to seq.
     pub const ENTITLEMENT: &str = "lockstep_entitlement";
 }
@@ -367,6 +388,9 @@ pub fn own_tables() -> Vec<Table> {
         log(),
         checkpoint(),
         feed(),
+        forward(),
+        peer(),
+        objection(),
     ]
 }
 
@@ -562,7 +586,7 @@ fn outbox() -> Table {
                 "position",
                 Kind::Integer,
                 "log leaf",
-                "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent",
+                "Order among all notifications here: 1000000 times the leaf's position, plus 58500 for each record of the intent before, 900 for each section before, and the index"
             )
             .derived(
                 "section",
@@ -615,6 +639,112 @@ fn feed() -> Table {
     .sealed("path", Kind::Bytes, "root of the note", "Inclusion path in the other's log, 32 bytes a hash")
     .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
     .unique(&["log", "position"])
+    .done()
+}
+
+/// Nothing in it is evidence, its key neither: another node is reached or not.
+fn peer() -> Table {
+    let draft = Draft::new(name::PEER, Role::Own, &["node"], "What this node, while it ran, last saw of the others");
+    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, "nothing", comment)
+    };
+    let draft = operational(draft, "node", Kind::Text, false, "The other node");
+    let draft = operational(draft, "reachable", Kind::Boolean, false, "Whether it is connected");
+    let draft = operational(draft, "since", Kind::Timestamp, true, "Since when it is");
+    let draft = operational(draft, "behind_events", Kind::Integer, false, "What it sent that waits for something");
+    let draft = operational(draft, "behind_since", Kind::Timestamp, true, "Since when something does");
+    let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last connection failed or ended");
+    operational(draft, "at", Kind::Timestamp, false, "When it was seen like this").done()
+}
+
+fn forward() -> Table {
+    let own = |draft: Draft, name: &str, kind, nullable, proved_by, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, proved_by, comment)
+    };
+    let draft = Draft::new(
+        name::FORWARD,
+        Role::Own,
+        &["node", "intent_id", "position"],
+        "Intents that one node handed over to another that sequences them, a row for each record, at both",
+    )
+    .derived("node", Kind::Text, "envelope", "The node that handed it over")
+    .derived("intent_id", Kind::Text, "envelope", "The intent")
+    .derived("position", Kind::Integer, "envelope", "Which of the intent's records, from 0");
+    let draft = own(draft, "record_id", Kind::Text, false, "nothing", "That record; the envelope hides it")
+        .derived("count", Kind::Integer, "envelope", "How many intents that node has handed over for it, from 1")
+        .derived("sequencer", Kind::Text, "envelope", "The node that it was handed over to")
+        .derived("forwarded_at", Kind::Timestamp, "envelope", "When, by the clock of the node that handed it over")
+        .sealed("envelope", Kind::Bytes, "node's signature", "What the node signed before it handed it over");
+    let draft = own(draft, "expires_at", Kind::Timestamp, false, "nothing", "When the intent expires");
+    let draft = own(draft, "status", Kind::Text, false, "nothing", "pending or ended, as far as this node has noted");
+    let draft = own(
+        draft,
+        "taken",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "The sequencer's acknowledgement; NULL before it came",
+    );
+    let draft = own(
+        draft,
+        "ended",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "How it ended, where lockstep_intent does not have it",
+    );
+    own(draft, "submission", Kind::Bytes, true, "nothing", "The intent, to be sent again, as long as it is pending")
+        .unique(&["node", "record_id", "count"])
+        .index(&["intent_id"])
+        .index(&["record_id"])
+        .index(&["status"])
+        .done()
+}
+
+fn objection() -> Table {
+    Draft::new(
+        name::OBJECTION,
+        Role::Own,
+        &["objection_id"],
+        "What this node and others object to in the logs of sequencers, each signed by who objects",
+    )
+    .derived("objection_id", Kind::Text, "statement", "SHA-256 of the signed payload")
+    .derived("node", Kind::Text, "statement", "Who objects")
+    .derived(
+        "kind",
+        Kind::Text,
+        "statement",
+        "What is wrong: fork, chain, unsigned, backdated, rights, opening or execution",
+    )
+    .derived("log", Kind::Text, "statement", "The log that the outcome stands in, NODE/INCARNATION")
+    .maybe("position", Kind::Integer, "statement", "Position of the outcome's leaf in that log, from 0")
+    .maybe("intent_id", Kind::Text, "statement", "The intent; its outcome is not applied here")
+    .maybe("record_id", Kind::Text, "statement", "The record concerned")
+    .maybe("epoch", Kind::Integer, "statement", "Epoch of the event concerned")
+    .maybe("seq", Kind::Integer, "statement", "Seq of the event concerned")
+    .maybe("event_id", Kind::Text, "statement", "The event concerned")
+    .derived("time", Kind::Timestamp, "statement", "When, by the clock of who objects")
+    .maybe("withdraws", Kind::Text, "statement", "The objection that this statement ends")
+    .derived("holds", Kind::Boolean, "statement and evidence", "Whether it stops the record in this database")
+    .maybe("message", Kind::LongText, "evidence", "What is wrong, for people; NULL where another node objects")
+    .maybe(
+        "withdrawn_at",
+        Kind::Timestamp,
+        "statement that withdraws it",
+        "When it was withdrawn; NULL while it stands",
+    )
+    .derived("log_position", Kind::Integer, "log leaf", "Position of its leaf in this node's own log, from 0")
+    .sealed("statement", Kind::Bytes, "signature and log leaf", "The signed statement, a DSSE envelope")
+    .add(
+        "evidence",
+        Kind::Bytes,
+        true,
+        Class::Sealed,
+        "digest in the statement",
+        "The share as it was received, or the proof of a fork; NULL where it stayed with who objects",
+    )
+    .unique(&["log_position"])
+    .index(&["record_id"])
     .done()
 }
 

@@ -9,10 +9,12 @@ use std::sync::atomic::Ordering;
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
 use lockstep_core::directory::Directory;
+use lockstep_core::sync::Share;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
 use crate::meter::Counted;
+use crate::objections::Kept;
 use crate::open::{Shared, all_tables, lay_checkpoint, place_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
 
@@ -22,11 +24,14 @@ pub(crate) struct Prepared {
     pub(crate) jobs: Vec<(Job, Decided)>,
     pub(crate) nonces: Vec<(String, Digest)>,
     pub(crate) batch: Batch,
-    pub(crate) note: String,
+    /// The signed head of the log after it; `None` where the batch leaves the log as it is.
+    pub(crate) note: Option<String>,
     /// Leaves of the log after it.
     pub(crate) size: u64,
     /// Set where the batch holds an event of the directory.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// The objections that it holds.
+    pub(crate) objections: Vec<Kept>,
 }
 
 /// What the committer tells the pipeline: one answer for each batch, in order.
@@ -61,7 +66,7 @@ pub(crate) async fn run(
             Feedback::Returned { jobs: jobs_of(prepared), generation, split: false }
         } else {
             // The checkpoint is written while the database commits; it counts from its renaming on, after that.
-            let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, &prepared.note));
+            let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, prepared.note.as_deref()));
             match fate {
                 Fate::Committed => match conclude(&shared, &prepared, laid).await {
                     Ok(()) => reply(prepared),
@@ -106,8 +111,9 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
             Err(CommitError::Unknown { .. } | CommitError::Conflict) => {
                 // The head says what happened; reading it waits out a transaction that may still run.
                 match database.head().await {
-                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
+                    // A batch that leaves the log as it is says the same when it is written twice.
                     Ok(head) if head == batch.expected_head => {}
+                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
                     Ok(_) => return Fate::Stop(CommitError::Conflict.to_string()),
                     Err(_) => {}
                 }
@@ -118,8 +124,9 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     }
 }
 
-/// Writes the checkpoint beside its place.
-async fn lay(shared: &Shared, note: &str) -> Result<(), String> {
+/// Writes the checkpoint beside its place, where the batch brings one.
+async fn lay(shared: &Shared, note: Option<&str>) -> Result<(), String> {
+    let Some(note) = note else { return Ok(()) };
     let (path, note) = (shared.parts.checkpoint.clone(), note.to_owned());
     let laid = tokio::task::spawn_blocking(move || lay_checkpoint(&path, &note)).await;
     laid.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
@@ -127,6 +134,9 @@ async fn lay(shared: &Shared, note: &str) -> Result<(), String> {
 
 /// What follows a commit before anybody hears of it.
 async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>) -> Result<(), String> {
+    if prepared.note.is_none() {
+        return Ok(());
+    }
     laid?;
     place_checkpoint(&shared.parts.checkpoint).map_err(|error| error.to_string())?;
     if let Some(directory) = &prepared.directory {
@@ -138,9 +148,21 @@ async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>
         }
         shared.set_directory(directory.clone());
     }
+    shared.objections.note(&prepared.objections);
     shared.leaves.store(prepared.size, Ordering::Relaxed);
     shared.commits.send_modify(|commits| *commits += 1);
+    tell_arrivals(shared, prepared);
     Ok(())
+}
+
+/// Whoever handed an intent over and waits for its outcome hears of it from the commit itself.
+fn tell_arrivals(shared: &Shared, prepared: &Prepared) {
+    let Some(network) = shared.network.get() else { return };
+    for (job, _) in &prepared.jobs {
+        if let Work::Received { shares, .. } = &job.work {
+            network.arrived(shares.iter().filter_map(Share::intent).collect());
+        }
+    }
 }
 
 fn reply(prepared: Prepared) -> Feedback {

@@ -22,9 +22,10 @@ use axum::http::{Method, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use lockstep_core::codes::Code;
-use lockstep_core::json::json;
+use lockstep_core::json::{Json, json};
 use tokio::sync::{Semaphore, watch};
 
+use crate::forward::overdue;
 use crate::network::nobody_reached;
 use crate::open::Node;
 use problem::{Problem, json_response};
@@ -110,12 +111,24 @@ async fn checkpoint(State(http): State<Arc<Http>>) -> Result<Response, Problem> 
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], note).into_response())
 }
 
-/// What is known of the other nodes.
-async fn network(State(http): State<Arc<Http>>) -> Response {
-    json_response(&match http.node.network() {
-        Some(network) => network.status(&http.node),
-        None => nobody_reached(&http.node.directory(), http.node.name()),
-    })
+/// What is known of the other nodes, and what was handed over to them in vain.
+async fn network(State(http): State<Arc<Http>>) -> Result<Response, Problem> {
+    let node = &http.node;
+    let overdue = overdue(node.database(), node.name(), node.now()).await?;
+    let mut status = match node.network() {
+        Some(network) => network.status(node),
+        None => {
+            let mut status = nobody_reached(&node.directory(), node.name());
+            if let Json::Object(members) = &mut status {
+                members.insert("objections", node.shared().objections.to_json());
+            }
+            status
+        }
+    };
+    if let Json::Object(members) = &mut status {
+        members.insert("overdue", overdue);
+    }
+    Ok(json_response(&status))
 }
 
 async fn live() -> Response {

@@ -11,13 +11,15 @@ use lockstep_core::intent::{Call, VerifiedIntent};
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::log::{Appender, Checkpoint, Tile};
 use lockstep_core::names::{NodeName, RecordId};
+use lockstep_core::outcome::Outcome;
 use lockstep_core::package::Package;
 use lockstep_core::project::{Ledger, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
-use lockstep_core::sync::LogHead;
+use lockstep_core::sync::{Heard, LogHead};
 use lockstep_core::tables::{Cell, LOG_HEAD, Row, Table, name};
 use lockstep_core::time::Timestamp;
 
+use crate::objections::{self, Kept};
 use crate::open::NodeError;
 
 /// What a node starts from.
@@ -27,6 +29,7 @@ pub(crate) struct Start {
     pub(crate) history: History,
     pub(crate) packages: Vec<Package>,
     pub(crate) ledger: Ledger,
+    pub(crate) objections: Vec<Kept>,
 }
 
 fn damaged(what: impl Into<String>) -> NodeError {
@@ -49,8 +52,10 @@ pub(crate) async fn start(database: &dyn Database) -> Result<Start, NodeError> {
     let node = meta.first().and_then(|row| row.get(1)).and_then(Cell::as_str).unwrap_or_default();
     let node = NodeName::parse(node).map_err(|error| damaged(error.to_string()))?;
     let directory = Directory::clone(history.newest());
-    let ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
-    Ok(Start { node, directory, history, packages, ledger })
+    let mut ledger = ledger(database, &*table(name::LOG)?, &directory, head).await?;
+    let (objections, disputes) = objections::load(database).await?;
+    ledger.disputes = Arc::new(disputes);
+    Ok(Start { node, directory, history, packages, ledger, objections })
 }
 
 async fn directory(database: &dyn Database, table: &Table) -> Result<History, NodeError> {
@@ -105,7 +110,7 @@ async fn ledger(
     if json.get("root").and_then(Json::as_str) != Some(found.as_str()) {
         return Err(damaged(format!("the log's tiles do not add up to the root in {LOG_HEAD}")));
     }
-    Ok(Ledger { network: directory.network(), log, appender, time, head: Some(head) })
+    Ok(Ledger { network: directory.network(), log, appender, time, head: Some(head), disputes: Arc::default() })
 }
 
 /// The tiles of a log at these positions, at all levels.
@@ -140,6 +145,30 @@ pub(crate) async fn last_head(database: &dyn Database, log: &str) -> Result<Opti
     let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
     let heads = notes.filter_map(|note| Checkpoint::parse(note).ok()).map(|(head, _)| (head.size, head.root));
     Ok(heads.max_by_key(|(size, _)| *size))
+}
+
+/// The last signed head here of the logs of another node, as it was signed.
+pub(crate) async fn last_head_note(database: &dyn Database, log: &str) -> Result<Option<String>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::FEED) else { return Ok(None) };
+    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
+    let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
+    let last = notes.max_by_key(|note| Checkpoint::parse(note).map_or(0, |(head, _)| head.size));
+    Ok(last.map(str::to_owned))
+}
+
+/// The outcome of another node's log with the highest position of those that are here.
+pub(crate) async fn last_heard(database: &dyn Database, log: &str) -> Result<Option<Heard>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some((feed, intents)) = own.get(name::FEED).zip(own.get(name::INTENT)) else { return Ok(None) };
+    let rows = database.select(feed, "log", &[Cell::Text(log.to_owned())]).await?;
+    let placed = rows.iter().filter_map(|row| Some((cell(feed, row, "position")?.as_count()?, row)));
+    let Some((position, row)) = placed.max_by_key(|(position, _)| *position) else { return Ok(None) };
+    let intent: Vec<Cell> = cell(feed, row, "intent_id").cloned().into_iter().collect();
+    let decided = database.select(intents, "intent_id", &intent).await?;
+    let outcome = decided.first().and_then(|row| cell(intents, row, "outcome")?.as_bytes());
+    let outcome = outcome.and_then(|stored| Outcome::read(stored).ok());
+    Ok(outcome.map(|outcome| Heard { position, time: outcome.time }))
 }
 
 /// The root of the checkpoint of exactly this size.
@@ -276,4 +305,75 @@ async fn with_heads(
         loaded.insert(record, Some(Arc::new(state)));
     }
     Ok(loaded)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use lockstep_core::database::{Batch, TableWrites, Write};
+    use lockstep_core::memory::MemoryDatabase;
+    use lockstep_core::outcome::{Ending, Said};
+    use lockstep_core::tables::{Kind, own_tables};
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    /// A row with these cells, and with nothing that matters in the others.
+    fn row(table: &Table, cells: &[(&str, Cell)]) -> Write {
+        let cell = |column: &lockstep_core::tables::Column| {
+            let given = cells.iter().find(|(name, _)| *name == column.name).map(|(_, cell)| cell.clone());
+            given.unwrap_or_else(|| match column.kind {
+                _ if column.nullable => Cell::Null,
+                Kind::Bytes => Cell::Bytes(Vec::new()),
+                Kind::Integer => Cell::count(cells.len() as u64),
+                Kind::Timestamp => Cell::Timestamp(Timestamp::MIN),
+                _ => Cell::Text("[]".to_owned()),
+            })
+        };
+        Write::Insert(table.columns.iter().map(cell).collect())
+    }
+
+    /// An outcome of seller's log as it was received: its row, and that of its place.
+    fn received(at: u64, decided: &str) -> [(&'static str, Write); 2] {
+        let own = own_tables_by_name();
+        let intent = Digest::of(&at.to_be_bytes());
+        let outcome = Outcome {
+            network: Digest::of(b"network"),
+            intent,
+            ending: Ending::Rejected,
+            submitted: time(decided),
+            time: time(decided),
+            events: Vec::new(),
+            said: Said::Sealed([Digest::of(b"closed"); 4]),
+        };
+        let id = ("intent_id", Cell::Text(intent.to_string()));
+        let place = [id.clone(), ("log", Cell::Text("seller/1".to_owned())), ("position", Cell::count(at))];
+        let nonce = ("nonce", Cell::Text(at.to_string()));
+        let decided = [id, nonce, ("outcome", Cell::Bytes(outcome.stored())), ("log_position", Cell::count(at))];
+        let row = |name: &str, cells: &[(&str, Cell)]| row(own.get(name).unwrap(), cells);
+        [(name::FEED, row(name::FEED, &place)), (name::INTENT, row(name::INTENT, &decided))]
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_of_a_log_before_a_restart_is_the_outcome_with_the_highest_position() {
+        let (database, own) = (MemoryDatabase::new(), own_tables_by_name());
+        database.prepare(&own_tables()).await.unwrap();
+        assert_eq!(last_heard(&database, "seller/1").await.unwrap(), None);
+        let rows = [
+            (7, "2026-11-26T10:00:07.000000Z"),
+            (9, "2026-11-26T10:00:09.000000Z"),
+            (8, "2026-11-26T10:00:08.000000Z"),
+        ];
+        let writes = rows.into_iter().flat_map(|(at, decided)| received(at, decided));
+        let tables =
+            writes.map(|(name, write)| TableWrites { table: own.get(name).unwrap().clone(), writes: vec![write] });
+        let batch = Batch { expected_head: None, head: "head".to_owned(), tables: tables.collect() };
+        database.commit(&batch).await.unwrap();
+        let last = Heard { position: 9, time: time("2026-11-26T10:00:09.000000Z") };
+        assert_eq!(last_heard(&database, "seller/1").await.unwrap(), Some(last));
+        assert_eq!(last_heard(&database, "buyer/1").await.unwrap(), None);
+    }
 }

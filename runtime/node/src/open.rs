@@ -25,6 +25,7 @@ use tokio::sync::{mpsc, watch};
 use crate::load;
 use crate::meter::{Meter, Spent};
 use crate::network::Network;
+use crate::objections::Objections;
 use crate::pipeline;
 use crate::random::{Secrets, random_bytes};
 use crate::resume::Resume;
@@ -160,6 +161,8 @@ pub(crate) struct Shared {
     pub(crate) past: Past,
     /// From where on this node wants each other log.
     pub(crate) resume: Resume,
+    /// The objections that are stored here.
+    pub(crate) objections: Objections,
     /// Leaves of this node's own log after the last commit.
     pub(crate) leaves: AtomicU64,
     /// The last signed heads of each other log that were heard of: roots by size.
@@ -353,6 +356,7 @@ impl Node {
             directory: RwLock::new(Arc::new(loaded.directory)),
             past: Past(RwLock::new(loaded.history)),
             resume: Resume::open(&parts.checkpoint, loaded.ledger.appender.size()),
+            objections: Objections::of(loaded.objections),
             leaves: AtomicU64::new(loaded.ledger.appender.size()),
             heads: Mutex::default(),
             network: std::sync::OnceLock::new(),

@@ -10,12 +10,13 @@
 //! When a batch fails, all that was built on it is dropped: states, outcomes, tree, nonces; its intents and those of
 //! the batches built on it come back and are executed again in their order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
+use lockstep_core::database::Batch;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::{Refusal, VerifiedIntent};
 use lockstep_core::package::Package;
@@ -43,8 +44,10 @@ pub(crate) struct Built {
     pub(crate) directory: Arc<Directory>,
     pub(crate) tables: BTreeMap<String, Table>,
     pub(crate) states: States,
-    /// The outcome received of each log with the highest position, since this was built.
+    /// The outcome received of each log with the highest position.
     pub(crate) heard: BTreeMap<String, Heard>,
+    /// The logs for which it was looked up what was heard before.
+    pub(crate) heard_of: BTreeSet<String>,
     /// Outcomes of other nodes in batches that the committer has and has not answered for.
     pub(crate) arrived: BTreeMap<String, Had>,
     /// (actor, nonce) of intents that the committer has and has not answered for.
@@ -101,7 +104,7 @@ impl Built {
         let tables = states_tables(&directory);
         let (states, heard, in_flight) = (States::new(), BTreeMap::new(), BTreeMap::new());
         let arrived = BTreeMap::new();
-        Built { generation, ledger, directory, tables, states, heard, arrived, in_flight }
+        Built { generation, ledger, directory, tables, states, heard, heard_of: BTreeSet::new(), arrived, in_flight }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
@@ -230,10 +233,17 @@ impl Pipeline {
     }
 
     async fn prepare(&mut self, mut jobs: Vec<Job>) -> Result<Option<Prepared>, NodeError> {
-        if let [Job { work: Work::Received { shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
-            let (shares, verdicts, refused) = (shares.clone(), verdicts.clone(), *refused_by_database);
-            let job = jobs.remove(0);
-            return self.prepare_received(job, shares, &verdicts, refused).await;
+        if let [Job { work: Work::Received { from, shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
+            let (from, shares, verdicts) = (from.clone(), shares.clone(), verdicts.clone());
+            let (refused, job) = (*refused_by_database, jobs.remove(0));
+            return self.prepare_received(job, &from, shares, &verdicts, refused).await;
+        }
+        if let [Job { work: Work::Objection { found }, .. }] = jobs.as_slice() {
+            let found = found.clone();
+            return self.prepare_objection(jobs.remove(0), found).await;
+        }
+        if let [Job { work: Work::Note { .. }, .. }] = jobs.as_slice() {
+            return Ok(self.prepare_note(jobs.remove(0)));
         }
         if let [Job { work: Work::Directory { event, package }, .. }] = jobs.as_slice() {
             let (event, package) = (event.clone(), package.clone());
@@ -286,6 +296,28 @@ impl Pipeline {
         self.finish(projection, kept, nonces, None).map(Some)
     }
 
+    /// A batch that leaves the log as it is.
+    fn prepare_note(&self, job: Job) -> Option<Prepared> {
+        let Work::Note { writes } = &job.work else { return None };
+        if job.refused_by_database {
+            answer_all(job, &Err(SubmitError::Unrecorded));
+            return None;
+        }
+        let (ledger, tables) = (&self.built.ledger, writes.clone());
+        let head = ledger.head.clone().unwrap_or_default();
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        Some(Prepared {
+            generation: self.built.generation,
+            jobs: vec![(job, decided)],
+            nonces: Vec::new(),
+            batch: Batch { expected_head: ledger.head.clone(), head, tables },
+            note: None,
+            size: ledger.appender.size(),
+            directory: None,
+            objections: Vec::new(),
+        })
+    }
+
     pub(crate) fn finish(
         &mut self,
         projection: Projection,
@@ -306,9 +338,10 @@ impl Pipeline {
             jobs,
             nonces,
             batch: projected.batch,
-            note: projected.note,
+            note: Some(projected.note),
             size: projected.size,
             directory,
+            objections: Vec::new(),
         })
     }
 

@@ -9,20 +9,23 @@ use std::time::Duration;
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::directory::Directory;
+use lockstep_core::disputes::Disputes;
 use lockstep_core::event::Header;
 use lockstep_core::log::leaf_hash;
-use lockstep_core::names::RecordId;
+use lockstep_core::names::{NodeName, RecordId};
 use lockstep_core::outcome::Outcome;
 use lockstep_core::project::Projection;
 use lockstep_core::record::States;
 use lockstep_core::sync::{
     Again, Arrived, Comparing, Comparison, Had, Heard, Level, Objection, Share, Viewer, Wait, again, compare,
+    records_of,
 };
 use lockstep_core::tables::{Cell, name};
 
 use crate::again::read_again;
 use crate::commit::Prepared;
 use crate::load::{self, cell};
+use crate::object::answers_for;
 use crate::open::{Node, NodeError, Shared};
 use crate::pipeline::{Pipeline, answer_all};
 use crate::submit::{Decided, Job, SubmitError, Verdicts, Work};
@@ -41,8 +44,12 @@ pub enum Taken {
     Repeated,
     /// Something must be there first.
     Waits(Wait),
+    /// It is applied, and what this node had said against it is withdrawn.
+    Settled(Level),
     /// It is not what its sequencer had to do; the record waits.
     Objected(Objection),
+    /// Its record is disputed; nothing is applied to it.
+    Held(RecordId),
     /// It proves nothing.
     Refused(String),
     /// The database refuses its rows; its operator sees why.
@@ -53,18 +60,22 @@ pub enum Taken {
 struct Compared {
     taken: Vec<Taken>,
     arrived: Vec<Arrived>,
+    /// Records that stop by what was found in these shares.
+    stopped: BTreeSet<RecordId>,
     states: States,
     heard: Vec<(String, Heard)>,
 }
 
 impl Node {
-    /// Compares what another node sequenced and applies what is in order; in the order of the shares.
+    /// Compares what another node sequenced and `from` handed over, and applies what is in order; in the order of the
+    /// shares.
     ///
     /// # Errors
     /// [`SubmitError`] where the node cannot take it in now.
-    pub async fn receive(&self, shares: Vec<Share>, timeout: Duration) -> Result<Vec<Taken>, SubmitError> {
+    pub async fn receive(&self, from: &str, shares: Vec<Share>, timeout: Duration) -> Result<Vec<Taken>, SubmitError> {
         let verdicts = Verdicts::default();
-        let work = Work::Received { shares: Arc::new(shares), verdicts: verdicts.clone() };
+        let (from, shares) = (from.to_owned(), Arc::new(shares));
+        let work = Work::Received { from, shares, verdicts: verdicts.clone() };
         let waiting = self.queue(work).await?;
         match tokio::time::timeout(timeout, waiting).await {
             Err(_) => Err(SubmitError::TimedOut(timeout)),
@@ -81,6 +92,7 @@ impl Pipeline {
     pub(crate) async fn prepare_received(
         &mut self,
         job: Job,
+        from: &str,
         shares: Arc<Vec<Share>>,
         verdicts: &Verdicts,
         refused: bool,
@@ -92,11 +104,13 @@ impl Pipeline {
             return Ok(None);
         }
         self.load_received(&shares).await?;
+        self.load_heard(&shares).await?;
         let known = self.known(&shares).await?;
-        let compared = self.compare(shares, known).await?;
+        let compared = self.compare(from, shares.clone(), known).await?;
         self.built.states = compared.states;
+        let said = self.statements(from, &shares, &compared.taken).await?;
         *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = compared.taken;
-        if compared.arrived.is_empty() {
+        if compared.arrived.is_empty() && said.is_empty() {
             answer_all(job, &Ok(decided));
             return Ok(None);
         }
@@ -108,7 +122,23 @@ impl Pipeline {
             let Arrived { intent, outcome, events, place, .. } = arrived;
             projection.received(intent, outcome, events, place, &self.built.directory);
         }
-        self.finish(projection, vec![(job, decided)], Vec::new(), None).map(Some)
+        self.project_objections(&mut projection, &said);
+        let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
+        prepared.objections = self.kept(&said);
+        Ok(Some(prepared))
+    }
+
+    /// What was heard of the logs before this node started: the time of a log does not begin anew with it.
+    async fn load_heard(&mut self, shares: &[Share]) -> Result<(), NodeError> {
+        let logs: BTreeSet<&str> = shares.iter().map(|share| share.place.log.as_str()).collect();
+        for log in logs {
+            if self.built.heard_of.insert(log.to_owned()) && !self.built.heard.contains_key(log) {
+                let database = self.shared.parts.database.as_ref();
+                let heard = read_again(&self.shared, || load::last_heard(database, log)).await?;
+                self.built.heard.extend(heard.map(|heard| (log.to_owned(), heard)));
+            }
+        }
+        Ok(())
     }
 
     /// The records that the shares are about, as they stand here.
@@ -147,19 +177,29 @@ impl Pipeline {
         Ok(found.chain(self.built.arrived.clone()).collect())
     }
 
-    async fn compare(&mut self, shares: Arc<Vec<Share>>, known: BTreeMap<String, Had>) -> Result<Compared, NodeError> {
+    async fn compare(
+        &mut self,
+        from: &str,
+        shares: Arc<Vec<Share>>,
+        known: BTreeMap<String, Had>,
+    ) -> Result<Compared, NodeError> {
         let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
+        let (disputes, from) = (self.built.ledger.disputes.clone(), from.to_owned());
         let (states, heard) = (std::mem::take(&mut self.built.states), self.built.heard.clone());
         let running = tokio::task::spawn_blocking(move || {
             let mut known = known;
-            let mut compared = Compared { taken: Vec::new(), arrived: Vec::new(), states, heard: Vec::new() };
+            let (taken, arrived, stopped, heard_now) = (Vec::new(), Vec::new(), BTreeSet::new(), Vec::new());
+            let mut compared = Compared { taken, arrived, stopped, states, heard: heard_now };
             let mut heard = heard;
             for share in shares.iter() {
                 let intent = share.intent().map(|intent| intent.to_string()).unwrap_or_default();
                 let log = &share.place.log;
                 let taken = match known.get(&intent) {
                     Some(had) => repeated(share, had, &directory),
-                    None => one(&shared, &directory, share, &mut compared, heard.get(log).copied()),
+                    None => match stops(share, &disputes, &shared.name, &compared.stopped) {
+                        Some(record) => Taken::Held(record),
+                        None => one(&shared, &directory, share, &mut compared, heard.get(log).copied()),
+                    },
                 };
                 if let (Taken::Applied(_), Some(last)) = (&taken, compared.arrived.last()) {
                     known.insert(intent, had(last));
@@ -170,11 +210,41 @@ impl Pipeline {
                         compared.heard.push((log.clone(), newest));
                     }
                 }
-                compared.taken.push(taken);
+                compared.taken.push(judged(taken, &from, share, &disputes, &shared.name, &mut compared.stopped));
             }
             compared
         });
         running.await.map_err(|error| NodeError::Broken(error.to_string()))
+    }
+}
+
+/// The record of a share that stops for another reason than what this node says of the share itself.
+fn stops(share: &Share, disputes: &Disputes, own: &NodeName, stopped: &BTreeSet<RecordId>) -> Option<RecordId> {
+    let (log, position) = (&share.place.log, share.place.position);
+    let stops = |record: &RecordId| stopped.contains(record) || disputes.holds_besides(record, own, log, position);
+    records_of(share).into_iter().find(stops)
+}
+
+/// What an answer means for what this node has said, and for what comes behind the share.
+fn judged(
+    taken: Taken,
+    from: &str,
+    share: &Share,
+    disputes: &Disputes,
+    own: &NodeName,
+    stopped: &mut BTreeSet<RecordId>,
+) -> Taken {
+    match taken {
+        Taken::Applied(level) if !disputes.open_at(own, &share.place.log, share.place.position).is_empty() => {
+            Taken::Settled(level)
+        }
+        Taken::Objected(objection) => {
+            if answers_for(from, share, &objection) {
+                stopped.extend(records_of(share));
+            }
+            Taken::Objected(objection)
+        }
+        taken => taken,
     }
 }
 

@@ -1,18 +1,17 @@
 //! What a submitter gets: an outcome with its receipt, read back from the database.
 
-use std::collections::BTreeSet;
-
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Database, DatabaseError};
 use lockstep_core::event::Header;
 use lockstep_core::json::{Json, Limits, json};
-use lockstep_core::log::{LogError, Tile, consistency_path, inclusion_path};
 use lockstep_core::outcome::Outcome;
 use lockstep_core::project::own_tables_by_name;
 use lockstep_core::received::read_path;
 use lockstep_core::tables::{Cell, Row, Table, name};
 
-use crate::load::{cell, tiles};
+use crate::forward::shown;
+use crate::load::cell;
+use crate::proofs::Proofs;
 
 fn shape(what: String) -> DatabaseError {
     DatabaseError::Shape { table: name::INTENT.to_owned(), detail: what }
@@ -22,7 +21,8 @@ fn value(table: &Table, row: &Row, column: &str) -> Json {
     Json::from(cell(table, row, column).and_then(Cell::show))
 }
 
-/// The outcome of an intent as the interface has it, with envelope and openings; `None` where the intent is not known.
+/// The outcome of an intent as the interface has it, with envelope and openings; what is known so far of one that was
+/// handed over; `None` where the intent is not known.
 ///
 /// # Errors
 /// The database's, or what is damaged in it.
@@ -31,7 +31,7 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     let table = |name: &str| own.get(name).ok_or_else(|| shape(format!("no table {name}")));
     let intents = table(name::INTENT)?;
     let found = database.select(intents, "intent_id", &[Cell::Text(intent.to_string())]).await?;
-    let Some(row) = found.first() else { return Ok(None) };
+    let Some(row) = found.first() else { return shown(database, intent).await };
     let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
     let ended = Outcome::read(stored).map_err(|what| shape(format!("outcome of {intent}: {what}")))?;
     let (events, notifications) = events_of(database, table(name::EVENT)?, table(name::OUTBOX)?, intent).await?;
@@ -112,7 +112,7 @@ async fn received(
 }
 
 /// A receipt as the interface has it.
-fn written(log: Json, index: u64, ended: &Outcome, path: &[Digest], checkpoint: Json) -> Json {
+pub(crate) fn written(log: Json, index: u64, ended: &Outcome, path: &[Digest], checkpoint: Json) -> Json {
     let leaf = String::from_utf8(ended.leaf()).unwrap_or_default();
     let path: Json = path.iter().map(|hash| Json::from(hash.to_string())).collect();
     json!({"log": log, "index": index, "leaf": leaf, "path": path, "checkpoint": checkpoint})
@@ -131,62 +131,9 @@ async fn receipt(
     };
     let (index, size) = (count("log_position")?, count("checkpoint")?);
     let name = cell(intents, row, "log").and_then(Cell::as_str).unwrap_or_default();
-    let path = path(database, log, name, index, size).await?;
+    let path = Proofs::of(database, log, name).inclusion(index, size).await?;
     let notes = database.select(checkpoints, "size", &[Cell::count(size)]).await?;
     let note = notes.iter().find(|row| cell(checkpoints, row, "log").and_then(Cell::as_str) == Some(name));
     let note = note.map_or(Json::Null, |row| value(checkpoints, row, "note"));
     Ok(written(Json::from(name), index, ended, &path, note))
-}
-
-/// The inclusion path of a leaf: tiles are read as the path turns out to need them.
-pub(crate) async fn path(
-    database: &dyn Database,
-    table: &Table,
-    log: &str,
-    index: u64,
-    size: u64,
-) -> Result<Vec<Digest>, DatabaseError> {
-    proof(database, table, log, &|read| inclusion_path(index, size, read)).await
-}
-
-/// The proof that the log of `old` leaves is the beginning of the one of `new`.
-pub(crate) async fn growth(
-    database: &dyn Database,
-    table: &Table,
-    log: &str,
-    old: u64,
-    new: u64,
-) -> Result<Vec<Digest>, DatabaseError> {
-    proof(database, table, log, &|read| consistency_path(old, new, read)).await
-}
-
-/// A proof from tiles, which are read as it turns out to need them.
-type MakeProof<'a> = dyn Fn(&mut dyn FnMut(u32, u64) -> Option<Tile>) -> Result<Vec<Digest>, LogError> + Sync + 'a;
-
-async fn proof(
-    database: &dyn Database,
-    table: &Table,
-    log: &str,
-    make: &MakeProof<'_>,
-) -> Result<Vec<Digest>, DatabaseError> {
-    let mut positions = BTreeSet::new();
-    loop {
-        let known = tiles(database, table, log, &positions).await?;
-        let mut missing = BTreeSet::new();
-        let found = make(&mut |level, at| {
-            if !positions.contains(&at) {
-                missing.insert(at);
-            }
-            known.get(&(level, at)).cloned()
-        });
-        match found {
-            Ok(path) => return Ok(path),
-            Err(error) if missing.is_empty() => return Err(no_path(&error)),
-            Err(_) => positions.extend(missing),
-        }
-    }
-}
-
-fn no_path(error: &LogError) -> DatabaseError {
-    DatabaseError::Shape { table: name::LOG.to_owned(), detail: error.to_string() }
 }

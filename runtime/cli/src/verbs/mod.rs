@@ -4,6 +4,7 @@ pub(crate) mod actor;
 pub(crate) mod called;
 pub(crate) mod completions;
 pub(crate) mod contract;
+pub(crate) mod contracts;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -14,6 +15,8 @@ pub(crate) mod intent;
 pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod network;
+pub(crate) mod objection;
+mod pending;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod replay;
@@ -37,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Intent(verb) => intent::run(&context, verb).await,
         Verb::Contract(verb) => contract::run(&context, verb).await,
         Verb::Record(verb) => record::run(&context, verb).await,
+        Verb::Objection(verb) => objection::run(&context, verb).await,
         Verb::Sql(args) => sql::run(&context, args).await,
         Verb::Events(args) => feed::run_events(&context, args).await,
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,

@@ -10,7 +10,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::crypto::PublicKey;
 use lockstep_core::json::json;
 use lockstep_core::transport::Bounds;
-use lockstep_node::{HttpConfig, HttpServer, Network, Node, Serving, keep_connected, keep_relaying};
+use lockstep_node::{HttpConfig, HttpServer, Network, Node, Serving, keep_connected, keep_noted, keep_relaying};
 use lockstep_tls::TlsTransport;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -138,6 +138,7 @@ impl Work {
                 .hint("listen in lockstep.toml says where other nodes reach this one")
         })?;
         self.tasks.spawn(keep_connected(node.clone(), serving, self.stop.subscribe()));
+        self.tasks.spawn(keep_noted(node.clone(), self.stop.subscribe()));
         Ok(())
     }
 

@@ -39,6 +39,7 @@ fn meet(code: Code, stage: &Stage) -> Met {
         Code::BadSignature => door::bad_signature(stage),
         Code::NonceReused => door::nonce_reused(stage),
         Code::Expired => door::expired(stage),
+        Code::ForwardRefused => library::forward_refused(stage),
         Code::ExpiryTooFar => door::expiry_too_far(stage),
 
         Code::NotYetValid => rules::not_yet_valid(stage),

@@ -145,7 +145,7 @@ impl Comparison {
             }
         }
         let mut extra = Vec::new();
-        for found in tables.iter() {
+        for found in tables.iter().filter(|found| !found.table.is_operational()) {
             for row in found.indexes().filter(|row| found.seen.get(*row) == Some(&false)) {
                 let key = found.key_of(row);
                 let record = self.record_of(&found.table, found.rows.get(row).map(Vec::as_slice).unwrap_or_default());
@@ -268,6 +268,10 @@ impl Comparison {
                 text("actor"),
                 cell("time").and_then(Cell::show).unwrap_or_default()
             );
+        }
+        if table.name == name::OBJECTION {
+            let time = cell("time").and_then(Cell::show).unwrap_or_default();
+            return format!("; node {} signed this objection at {time}", text("node"));
         }
         let (record, seq) = self.record_of(table, expected);
         let Some(record) = record else { return String::new() };

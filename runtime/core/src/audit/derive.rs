@@ -20,6 +20,7 @@ use super::compare::Comparison;
 use super::found::Tables;
 use super::leaves::{self, OutcomeFound, Source};
 use super::lookup::Lookup;
+use super::objected::{lost_objections, read_objections};
 use super::received::Receipts;
 use super::rehearse::Rehearsing;
 use super::votes::{self, Signed};
@@ -49,6 +50,8 @@ pub(super) struct Walk<'a> {
     record_tables: Vec<Table>,
     pub(super) outcomes: Vec<OutcomeFound>,
     pub(super) receipts: Receipts,
+    /// Rows of objections that are gone, whose leaves were not met yet.
+    pub(super) lost_objections: u64,
     /// Whether the directory has this node already.
     pub(super) founded: bool,
     pub(super) tiled: BTreeMap<u64, Digest>,
@@ -101,6 +104,7 @@ impl<'a> Walk<'a> {
             record_tables: Vec::new(),
             outcomes,
             receipts,
+            lost_objections: lost_objections(tables),
             founded: false,
             tiled,
             signed,
@@ -150,7 +154,9 @@ impl<'a> Walk<'a> {
         let reach = leaves::reach(&tables, &self.tiled, &self.agreed.links);
         let ends = votes::batch_ends(&tables, &self.signed, reach);
         let size = ends.last().copied().unwrap_or(0);
-        let leaves = leaves::settle(&tables, size, &self.agreed.links, &self.outcomes, &self.tiled, &self.signed);
+        let objected = read_objections(&tables);
+        let leaves =
+            leaves::settle(&tables, size, &self.agreed.links, &self.outcomes, &objected, &self.tiled, &self.signed);
         if let Some(broken) = leaves.broken {
             self.report_tree(broken, &tables);
         }
@@ -192,6 +198,7 @@ impl<'a> Walk<'a> {
             self.comparison.expect(name::META, head_row(head), &tables);
         }
         self.check_known(&tables, &leaves.hashes, &roots);
+        self.forwards(&tables);
         self.comparison.mended.extend(self.agreed.mended.iter());
         self.comparison.finish(&mut tables);
         self.report(tables, size, &ledger)
@@ -243,10 +250,15 @@ impl<'a> Walk<'a> {
         match source {
             Source::Directory(index) => self.directory_leaf(projection, tables, index, hash),
             Source::Intent(row) => self.intent_leaf(projection, tables, position, Some(row), hash),
+            Source::Objection(row) => self.objection_leaf(projection, tables, row, hash),
             Source::Lost
                 if self.lookup.orphans_at.contains_key(&position) || self.receipts.with_leaf(&hash).is_some() =>
             {
                 self.intent_leaf(projection, tables, position, None, hash)
+            }
+            Source::Lost if self.lost_objections > 0 => {
+                self.lost_objections -= 1;
+                self.lost_objection(projection, tables, hash);
             }
             Source::Lost => self.lost_leaf(projection, tables, position, hash),
         }

@@ -79,6 +79,8 @@ pub(super) enum Source {
     Directory(usize),
     /// In this row of the intents.
     Intent(usize),
+    /// In this row of the objections.
+    Objection(usize),
     /// Nowhere any more.
     Lost,
 }
@@ -95,7 +97,8 @@ pub(super) struct Leaves {
 
 /// How many leaves the log can have, by what tiles and rows tell.
 pub(super) fn reach(tables: &Tables, tiled: &BTreeMap<u64, Digest>, links: &[Link]) -> u64 {
-    let rows = tables.get(name::INTENT).rows.len() as u64 + links.len() as u64;
+    let rows = [name::INTENT, name::OBJECTION].map(|table| tables.get(table).rows.len() as u64);
+    let rows = rows.iter().sum::<u64>() + links.len() as u64;
     let tiles = tiled.len() as u64;
     rows.max(tiles).saturating_mul(2).saturating_add(TILE_WIDTH)
 }
@@ -106,6 +109,7 @@ pub(super) fn settle(
     size: u64,
     links: &[Link],
     outcomes: &[OutcomeFound],
+    objected: &[Option<Digest>],
     tiled: &BTreeMap<u64, Digest>,
     signed: &BTreeMap<u64, Signed>,
 ) -> Leaves {
@@ -125,6 +129,10 @@ pub(super) fn settle(
     for (row, outcome) in outcomes.iter().enumerate() {
         claim(outcome.hash, intents.count(row, "log_position"), Source::Intent(row));
     }
+    let objections = tables.get(name::OBJECTION);
+    for (row, hash) in objected.iter().enumerate() {
+        claim(*hash, objections.count(row, "log_position"), Source::Objection(row));
+    }
     let candidates: Vec<Vec<Digest>> = (0..size)
         .map(|position| {
             let mut all: Vec<Digest> = tiled.get(&position).copied().into_iter().collect();
@@ -137,7 +145,7 @@ pub(super) fn settle(
         })
         .collect();
     let (hashes, broken) = choose(&candidates, signed);
-    let sources = assign(&hashes, &of_hash, tables, links, outcomes);
+    let sources = assign(&hashes, &of_hash, tables, (links.len(), outcomes, objected.len()), links);
     Leaves { hashes, sources, broken }
 }
 
@@ -205,19 +213,15 @@ fn assign(
     hashes: &[Option<Digest>],
     of_hash: &HashMap<Digest, Vec<(Option<u64>, Source)>>,
     tables: &Tables,
+    (linked, outcomes, objected): (usize, &[OutcomeFound], usize),
     links: &[Link],
-    outcomes: &[OutcomeFound],
 ) -> Vec<Source> {
     let mut sources = vec![Source::Lost; hashes.len()];
-    let mut used_links = vec![false; links.len()];
-    let mut used_rows = vec![false; outcomes.len()];
+    let mut used =
+        Used { links: vec![false; linked], rows: vec![false; outcomes.len()], objections: vec![false; objected] };
     for ((position, hash), source) in (0_u64..).zip(hashes).zip(&mut sources) {
         let Some(known) = hash.as_ref().and_then(|hash| of_hash.get(hash)) else { continue };
-        let free = |source: &Source| match source {
-            Source::Directory(link) => used_links.get(*link) == Some(&false),
-            Source::Intent(row) => used_rows.get(*row) == Some(&false),
-            Source::Lost => false,
-        };
+        let free = |source: &Source| used.is_free(*source);
         let intents = tables.get(name::INTENT);
         let rank = |(at, source): &&(Option<u64>, Source)| {
             let own_id = match source {
@@ -232,16 +236,20 @@ fn assign(
         let best = known.iter().filter(|(_, source)| free(source)).max_by_key(rank).map(|(_, source)| *source);
         if let Some(best) = best {
             *source = best;
-            mark(best, &mut used_links, &mut used_rows);
+            used.mark(best);
         }
     }
     let (intents, directory) = (tables.get(name::INTENT), tables.get(name::DIRECTORY));
-    let left_links = links.iter().enumerate().filter(|(index, _)| used_links.get(*index) == Some(&false));
+    let left_links = links.iter().enumerate().filter(|(index, _)| used.is_free(Source::Directory(*index)));
     let by_link = left_links
         .filter_map(|(index, link)| Some((directory.count(link.row?, "log_position")?, Source::Directory(index))));
-    let left_rows = intents.indexes().filter(|row| used_rows.get(*row) == Some(&false));
+    let left_rows = intents.indexes().filter(|row| used.is_free(Source::Intent(*row)));
     let by_row = left_rows.filter_map(|row| Some((intents.count(row, "log_position")?, Source::Intent(row))));
-    for (position, found) in by_link.chain(by_row).collect::<Vec<_>>() {
+    let objections = tables.get(name::OBJECTION);
+    let left = objections.indexes().map(Source::Objection).zip(objections.indexes());
+    let left = left.filter(|(source, _)| used.is_free(*source));
+    let by_objection = left.filter_map(|(source, row)| Some((objections.count(row, "log_position")?, source)));
+    for (position, found) in by_link.chain(by_row).chain(by_objection).collect::<Vec<_>>() {
         let place = usize::try_from(position).ok().and_then(|at| sources.get_mut(at));
         if let Some(place) = place.filter(|place| **place == Source::Lost) {
             *place = found;
@@ -250,13 +258,36 @@ fn assign(
     sources
 }
 
-fn mark(source: Source, links: &mut [bool], rows: &mut [bool]) {
-    let used = match source {
-        Source::Directory(link) => links.get_mut(link),
-        Source::Intent(row) => rows.get_mut(row),
-        Source::Lost => None,
-    };
-    if let Some(used) = used {
-        *used = true;
+/// Which evidence is taken.
+struct Used {
+    links: Vec<bool>,
+    rows: Vec<bool>,
+    objections: Vec<bool>,
+}
+
+impl Used {
+    fn at(&mut self, source: Source) -> Option<&mut bool> {
+        match source {
+            Source::Directory(link) => self.links.get_mut(link),
+            Source::Intent(row) => self.rows.get_mut(row),
+            Source::Objection(row) => self.objections.get_mut(row),
+            Source::Lost => None,
+        }
+    }
+
+    fn is_free(&self, source: Source) -> bool {
+        let used = match source {
+            Source::Directory(link) => self.links.get(link),
+            Source::Intent(row) => self.rows.get(row),
+            Source::Objection(row) => self.objections.get(row),
+            Source::Lost => None,
+        };
+        used == Some(&false)
+    }
+
+    fn mark(&mut self, source: Source) {
+        if let Some(used) = self.at(source) {
+            *used = true;
+        }
     }
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use crate::crypto::Digest;
 use crate::database::Write;
 use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status, addresses_to_json};
-use crate::event::{Applied, Header, Notification};
+use crate::event::{Applied, Header, MAX_NOTIFICATIONS, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
 use crate::outcome::Outcome;
-use crate::package::FORMAT;
+use crate::package::{FORMAT, MAX_RECORDS};
 use crate::received::Place;
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
-use crate::spec::PARTIES;
+use crate::spec::{MAX_SECTIONS, PARTIES};
+use crate::sync::SignedObjection;
 use crate::tables::{Cell, Row, Table, name};
 use crate::time::Timestamp;
 
@@ -237,6 +238,38 @@ pub(super) fn feed_row(outcome: &Outcome, place: &Place, leaf: Vec<u8>) -> Row {
     ]
 }
 
+pub(crate) fn objection_row(
+    signed: &SignedObjection,
+    holds: bool,
+    message: Option<String>,
+    position: u64,
+    evidence: Option<Vec<u8>>,
+) -> Row {
+    let statement = &signed.statement;
+    let event = statement.event.as_ref();
+    let count = |count: Option<u64>| count.map_or(Cell::Null, Cell::count);
+    vec![
+        text(signed.id),
+        text(&statement.node),
+        text(statement.complaint.as_str()),
+        text(&statement.log),
+        count(statement.position),
+        maybe(statement.intent),
+        maybe(statement.record.as_ref()),
+        count(event.map(|(epoch, _, _)| *epoch)),
+        count(event.map(|(_, seq, _)| *seq)),
+        maybe(event.map(|(_, _, event)| event)),
+        Cell::Timestamp(statement.time),
+        maybe(statement.withdraws),
+        Cell::Boolean(holds),
+        maybe(message),
+        Cell::Null,
+        Cell::count(position),
+        Cell::Bytes(signed.stored()),
+        evidence.map_or(Cell::Null, Cell::Bytes),
+    ]
+}
+
 pub(super) fn event_row(
     intent: &VerifiedIntent,
     event: &SealedEvent,
@@ -317,7 +350,21 @@ pub fn cloud_event(
     })
 }
 
-pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
+/// Positions of notifications that one leaf of the log has room for.
+const PER_LEAF: usize = 1_000_000;
+
+const _: () = assert!(MAX_RECORDS * MAX_SECTIONS * MAX_NOTIFICATIONS <= PER_LEAF, "every notification has a position");
+
+/// Where a notification stands among all of a node. Every section of a record has room of its own, so that this
+/// depends on no other notification: not on hidden ones, and not on rows that were tampered with.
+fn outbox_position(header: &Header, leaf: u64, place: usize, section: &str, index: usize) -> u64 {
+    let before = header.sections.keys().take_while(|name| name.as_str() < section).count();
+    let within = (place * MAX_SECTIONS + before) * MAX_NOTIFICATIONS + index;
+    leaf * PER_LEAF as u64 + within as u64
+}
+
+/// The notifications of the event that stands at `place` in its outcome, whose leaf is at `leaf`.
+pub(super) fn outbox_rows(event: &SealedEvent, leaf: u64, place: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for (section, body) in &event.openings.sections {
         for (index, notification) in body.notifications.iter().enumerate() {
@@ -330,7 +377,7 @@ pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
                     cloud_event(&event.header, &event.id, event.entry.name.as_str(), section, index, notification)
                         .canonical(),
                 ),
-                Cell::count(position * 1_000_000 + notification.index),
+                Cell::count(outbox_position(&event.header, leaf, place, section, index)),
                 text(section),
                 text(event.id),
                 text("pending"),
@@ -368,7 +415,7 @@ pub fn record_row(entry: &SpecEntry, record: &str, state: &RecordState, time: Ti
     let mut row = vec![text(record)];
     row.extend(sections(entry).map(|name| content_cell(&state.content(name).canonical())));
     row.extend(projected(entry, state));
-    row.extend(head_cells(state, time));
+    row.extend(head_cells(state, time, false));
     row
 }
 
@@ -376,11 +423,20 @@ fn content_cell(canonical: &str) -> Cell {
     if canonical == "null" { Cell::Null } else { text(canonical) }
 }
 
-fn head_cells(state: &RecordState, time: Timestamp) -> [Cell; 6] {
+/// How much of a record is here, and whether it stops.
+pub(super) fn scope(state: &RecordState, disputed: bool) -> &'static str {
+    match (disputed, state.hidden().next()) {
+        (true, _) => "disputed",
+        (false, None) => "full",
+        (false, Some(_)) => "partial",
+    }
+}
+
+fn head_cells(state: &RecordState, time: Timestamp, disputed: bool) -> [Cell; 6] {
     let hidden: Vec<Json> = state.hidden().map(Json::from).collect();
-    let (scope, hidden) =
-        if hidden.is_empty() { ("full", Cell::Null) } else { ("partial", text(Json::from(hidden).canonical())) };
-    [Cell::count(state.seq), text(state.head), text(&state.on), text(scope), hidden, Cell::Timestamp(time)]
+    let hidden = if hidden.is_empty() { Cell::Null } else { text(Json::from(hidden).canonical()) };
+    let scope = text(scope(state, disputed));
+    [Cell::count(state.seq), text(state.head), text(&state.on), scope, hidden, Cell::Timestamp(time)]
 }
 
 /// The write of a record that a batch changed: all of a new one, else only what changed.
@@ -391,6 +447,7 @@ pub(super) fn record_write(
     contents: &BTreeMap<String, Arc<str>>,
     time: Timestamp,
     record: &str,
+    (disputed_before, disputed): (bool, bool),
 ) -> Write {
     let row = || {
         let mut row = vec![text(record)];
@@ -398,7 +455,7 @@ pub(super) fn record_write(
             sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))),
         );
         row.extend(projected(entry, after));
-        row.extend(head_cells(after, time));
+        row.extend(head_cells(after, time, disputed));
         row
     };
     let Some(before) = before else { return Write::Insert(row()) };
@@ -415,8 +472,8 @@ pub(super) fn record_write(
         }
     }
     let first_head = first_projected + entry.spec.projections.len();
-    let same_scope = before.hidden().eq(after.hidden());
-    let cells = (first_head..).zip(head_cells(after, time));
+    let same_scope = before.hidden().eq(after.hidden()) && disputed_before == disputed;
+    let cells = (first_head..).zip(head_cells(after, time, disputed));
     set.extend(cells.filter(|(index, _)| !(same_scope && [first_head + 3, first_head + 4].contains(index))));
     Write::Update { key: vec![text(record)], set }
 }

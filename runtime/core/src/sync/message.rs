@@ -92,6 +92,13 @@ pub enum Message {
         /// The envelope.
         envelope: Vec<u8>,
     },
+    /// What a node says against an outcome of a sequencer, signed by it.
+    Objection {
+        /// The statement's envelope.
+        envelope: Vec<u8>,
+        /// The proof, where it is one of a fork; other evidence stays where it is.
+        evidence: Option<Vec<u8>>,
+    },
     /// Asks for events of a record.
     Fetch {
         /// The record.
@@ -114,13 +121,24 @@ pub enum Message {
         number: u64,
         /// The submission: an envelope with openings.
         submission: Vec<u8>,
+        /// What the sender signed about it, its [`super::Forward`].
+        wrapper: Vec<u8>,
     },
-    /// What became of a forwarded intent at the door; its outcome comes with the feed.
+    /// Whether a forwarded intent was taken; its outcome comes with the feed.
     Forwarded {
         /// The number of the forward.
         number: u64,
-        /// Code and message, where it was refused.
+        /// Code and message, where it was not taken and counts for nothing.
         refused: Option<(String, String)>,
+        /// The signed acknowledgement, a [`super::Taken`], where it was.
+        taken: Option<Vec<u8>>,
+    },
+    /// How a forwarded intent ended, where its outcome does not come with the feed.
+    Ended {
+        /// The intent.
+        intent: Digest,
+        /// A [`super::End`] as it is stored.
+        end: Vec<u8>,
     },
     /// An event of the directory for the receiver to order, with the package that it proposes.
     Propose {
@@ -185,10 +203,12 @@ impl Message {
             Message::Feed(_) => "feed",
             Message::Ack { .. } => "ack",
             Message::Heads { .. } => "heads",
+            Message::Objection { .. } => "objection",
             Message::Fetch { .. } => "fetch",
             Message::Fetched { .. } => "fetched",
             Message::Forward { .. } => "forward",
             Message::Forwarded { .. } => "forwarded",
+            Message::Ended { .. } => "ended",
             Message::Propose { .. } => "propose",
             Message::Proposed { .. } => "proposed",
             Message::Vote { .. } => "vote",
@@ -221,17 +241,24 @@ impl Message {
             }
             Message::Ack { log, next } => json!({"log": log.as_str(), "next": *next}),
             Message::Heads { envelope } => json!({"envelope": embedded(envelope)}),
+            Message::Objection { envelope, evidence } => {
+                let evidence = evidence.as_ref().map(|evidence| embedded(evidence));
+                json!({"envelope": embedded(envelope), "evidence": evidence})
+            }
             Message::Fetch { record, from, to } => json!({"record": record.as_str(), "from": *from, "to": *to}),
             Message::Fetched { record, shares } => {
                 json!({"record": record.as_str(), "shares": shares_to_json(shares)})
             }
-            Message::Forward { number, submission } => {
-                json!({"number": *number, "submission": embedded(submission)})
+            Message::Forward { number, submission, wrapper } => {
+                json!({"number": *number, "submission": embedded(submission), "wrapper": embedded(wrapper)})
             }
-            Message::Forwarded { number, refused } | Message::Proposed { number, refused } => {
-                let refused =
-                    refused.as_ref().map(|(code, message)| json!({"code": code.as_str(), "message": message.as_str()}));
-                json!({"number": *number, "refused": refused})
+            Message::Forwarded { number, refused, taken } => {
+                let taken = taken.as_ref().map(|taken| embedded(taken));
+                json!({"number": *number, "refused": refused_json(refused.as_ref()), "taken": taken})
+            }
+            Message::Ended { intent, end } => json!({"intent": intent.to_string(), "end": embedded(end)}),
+            Message::Proposed { number, refused } => {
+                json!({"number": *number, "refused": refused_json(refused.as_ref())})
             }
             Message::Propose { number, event, package } => {
                 let package = package.as_ref().map(|package| BASE64.encode(package));
@@ -285,6 +312,13 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
         }),
         "ack" => Message::Ack { log: fields.text("log")?.to_owned(), next: fields.count("next")? },
         "heads" => Message::Heads { envelope: bytes(fields, "envelope")? },
+        "objection" => Message::Objection {
+            envelope: bytes(fields, "envelope")?,
+            evidence: match fields.need("evidence")? {
+                Json::Null => None,
+                evidence => Some(evidence.canonical().into_bytes()),
+            },
+        },
         "fetch" => Message::Fetch {
             record: fields.parsed("record", RecordId::parse)?,
             from: fields.count("from")?,
@@ -293,8 +327,17 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
         "fetched" => {
             Message::Fetched { record: fields.parsed("record", RecordId::parse)?, shares: read_shares(fields)? }
         }
-        "forward" => Message::Forward { number: fields.count("number")?, submission: bytes(fields, "submission")? },
-        "forwarded" => Message::Forwarded { number: fields.count("number")?, refused: read_refused(fields)? },
+        "forward" => Message::Forward {
+            number: fields.count("number")?,
+            submission: bytes(fields, "submission")?,
+            wrapper: bytes(fields, "wrapper")?,
+        },
+        "forwarded" => {
+            let taken = fields.need("taken")?;
+            let taken = (!taken.is_null()).then(|| taken.canonical().into_bytes());
+            Message::Forwarded { number: fields.count("number")?, refused: read_refused(fields)?, taken }
+        }
+        "ended" => Message::Ended { intent: fields.parsed("intent", Digest::parse)?, end: bytes(fields, "end")? },
         "propose" => Message::Propose {
             number: fields.count("number")?,
             event: bytes(fields, "event")?,
@@ -334,6 +377,10 @@ fn read_hello(fields: &mut Fields<'_>) -> Result<Hello, MessageError> {
     })
 }
 
+fn refused_json(refused: Option<&(String, String)>) -> Option<Json> {
+    refused.map(|(code, message)| json!({"code": code.as_str(), "message": message.as_str()}))
+}
+
 fn read_refused(fields: &mut Fields<'_>) -> Result<Option<(String, String)>, ShapeError> {
     if fields.is_null("refused")? {
         fields.need("refused")?;
@@ -346,7 +393,7 @@ fn read_refused(fields: &mut Fields<'_>) -> Result<Option<(String, String)>, Sha
 }
 
 /// Stored evidence as the JSON that it is.
-fn embedded(stored: &[u8]) -> Json {
+pub(super) fn embedded(stored: &[u8]) -> Json {
     let limits = Limits { bytes: stored.len().max(1), depth: Limits::default().depth + 4 };
     Json::parse(stored, &limits).unwrap_or(Json::Null)
 }
@@ -364,12 +411,12 @@ fn decoded(json: &Json) -> Result<Vec<u8>, ShapeError> {
     text.ok_or_else(|| ShapeError::new("message/packages", "base64", json.kind()))
 }
 
-fn bytes(fields: &mut Fields<'_>, name: &str) -> Result<Vec<u8>, ShapeError> {
+pub(super) fn bytes(fields: &mut Fields<'_>, name: &str) -> Result<Vec<u8>, ShapeError> {
     Ok(fields.need(name)?.canonical().into_bytes())
 }
 
 /// Shares with each note once: those of one feed have the same.
-fn shares_to_json(shares: &[Share]) -> Json {
+pub(super) fn shares_to_json(shares: &[Share]) -> Json {
     let mut notes: Vec<&str> = Vec::new();
     let mut list = Vec::new();
     for share in shares {
@@ -402,7 +449,7 @@ fn share_to_json(share: &Share, note: usize) -> Json {
     })
 }
 
-fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
+pub(super) fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
     let mut inner = fields.nested("shares")?;
     let mut notes = Vec::new();
     for note in inner.array("notes")? {
@@ -416,7 +463,7 @@ fn read_shares(fields: &mut Fields<'_>) -> Result<Vec<Share>, MessageError> {
     Ok(shares)
 }
 
-fn read_path(hashes: &[Json]) -> Result<Vec<Digest>, ShapeError> {
+pub(super) fn read_path(hashes: &[Json]) -> Result<Vec<Digest>, ShapeError> {
     let read = |hash: &Json| hash.as_str().and_then(|text| Digest::parse(text).ok());
     let path: Option<Vec<Digest>> = hashes.iter().map(read).collect();
     path.ok_or_else(|| ShapeError::new("message/shares/path", "hashes", "something else"))

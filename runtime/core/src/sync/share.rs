@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::crypto::Digest;
 use crate::directory::Directory;
 use crate::event::{EventOpenings, Given, Header};
-use crate::intent::{Call, VerifiedIntent};
+use crate::intent::{Call, StoredIntent};
 use crate::json::{Json, Limits};
 use crate::log::{Checkpoint, leaf_hash};
 use crate::outcome::Outcome;
@@ -61,7 +61,7 @@ pub struct SourceEvent<'a> {
 #[derive(Clone, Debug)]
 pub struct Source<'a> {
     /// The intent.
-    pub intent: &'a VerifiedIntent,
+    pub intent: &'a StoredIntent,
     /// Its outcome.
     pub outcome: &'a Outcome,
     /// Where its leaf stands.
@@ -70,7 +70,8 @@ pub struct Source<'a> {
     pub manifest: Option<&'a Manifest>,
     /// Its events, in the order of its records; none where it was not applied.
     pub events: Vec<SourceEvent<'a>>,
-    /// The records that it names and that exist, with the seq that it was judged for, in its order.
+    /// Its records in the order of its payload, with the seq that it was judged for; `None` for one that does not exist,
+    /// or that is not opened here.
     pub records: Vec<Option<(Seen<'a>, u64)>>,
 }
 
@@ -88,7 +89,7 @@ pub fn needed_contents(
 /// Cuts an outcome down to what the viewer may have; `None` where that is nothing.
 #[must_use]
 pub fn share(source: &Source<'_>, viewer: &Viewer) -> Option<Share> {
-    let own = viewer.participants.contains(source.intent.payload().actor.participant().as_str());
+    let own = viewer.participants.contains(source.intent.actor.participant().as_str());
     let follows: Vec<bool> =
         source.records.iter().map(|record| record.is_some_and(|(record, seq)| viewer.follows(record, seq))).collect();
     if !own && !follows.contains(&true) {
@@ -100,8 +101,8 @@ pub fn share(source: &Source<'_>, viewer: &Viewer) -> Option<Share> {
     let whole = follows.iter().all(|follows| *follows);
     Some(Share {
         place: source.place.clone(),
-        envelope: source.intent.envelope().to_vec(),
-        openings: cut_openings(source.intent.openings(), all, &opened),
+        envelope: source.intent.envelope.clone(),
+        openings: cut_openings(&source.intent.openings, all, &opened),
         outcome: if all { source.outcome.stored() } else { source.outcome.sealed().stored() },
         events: events.map(|event| cut_event(event, viewer, whole)).collect(),
         growth: None,
@@ -114,7 +115,7 @@ fn reads_all(source: &Source<'_>, viewer: &Viewer) -> bool {
     let reads = |record: Seen<'_>, seq: u64, section: &str| viewer.reads(record, section, seq);
     source.records.iter().enumerate().all(|(index, record)| {
         let Some((record, seq)) = *record else { return false };
-        match declared(source.intent.call(), manifest, index) {
+        match declared(&source.intent.call, manifest, index) {
             Declared::Sections(usage) => {
                 usage.reads.iter().chain(&usage.writes).all(|section| reads(record, seq, section))
             }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use lockstep_core::crypto::Digest;
 use lockstep_core::json::{Json, Limits, Object};
 use lockstep_core::names::NodeName;
-use lockstep_core::sync::{Comparison, Feed, Growth, Hello, Message, Share, Wanted};
+use lockstep_core::sync::{Comparison, Feed, Growth, Hello, Message, Share, Wanted, objected};
 
+use crate::objections::forked;
 use crate::receiver::Receiver;
 use crate::replicas::make;
 use crate::sequencer::Sequencer;
@@ -33,11 +34,16 @@ fn next(message: Option<&Message>, sequencer: &Sequencer, shares: &[Share]) -> O
         }
         Some(Message::Feed(_)) => Message::Ack { log: "acme/1".to_owned(), next: 9 },
         Some(Message::Ack { .. }) => Message::Heads { envelope: event() },
-        Some(Message::Heads { .. }) => Message::Fetch { record: record("one"), from: 1, to: 2 },
+        Some(Message::Heads { .. }) => {
+            let (_, signed, evidence) = forked("bolt");
+            Message::Objection { envelope: signed.stored(), evidence: Some(evidence.stored()) }
+        }
+        Some(Message::Objection { .. }) => Message::Fetch { record: record("one"), from: 1, to: 2 },
         Some(Message::Fetch { .. }) => Message::Fetched { record: record("one"), shares: shares.to_vec() },
-        Some(Message::Fetched { .. }) => Message::Forward { number: 1, submission: event() },
-        Some(Message::Forward { .. }) => Message::Forwarded { number: 1, refused: refused() },
-        Some(Message::Forwarded { .. }) => {
+        Some(Message::Fetched { .. }) => Message::Forward { number: 1, submission: event(), wrapper: event() },
+        Some(Message::Forward { .. }) => Message::Forwarded { number: 1, refused: refused(), taken: Some(event()) },
+        Some(Message::Forwarded { .. }) => Message::Ended { intent: Digest::of(b"intent"), end: event() },
+        Some(Message::Ended { .. }) => {
             Message::Propose { number: 1, event: event(), package: Some(b"package".to_vec()) }
         }
         Some(Message::Propose { .. }) => Message::Proposed { number: 1, refused: refused() },
@@ -167,6 +173,7 @@ fn every_field_of_every_message_altered_changes_nothing_that_is_applied() {
     let shares = vec![Share { growth, ..sequencer.share(told, &receiver.viewer).unwrap() }];
     let whole = applied(&receiver, &sequencer, &shares);
     assert_eq!(whole.len(), 1);
+    let (proven, _, _) = forked("bolt");
     let (mut messages, mut fields, mut altered, mut decoded, mut void) = (0, 0, 0, 0, 0);
     for message in all(&sequencer, &shares) {
         messages += 1;
@@ -184,6 +191,10 @@ fn every_field_of_every_message_altered_changes_nothing_that_is_applied() {
                     other != message || place.iter().any(|name| name == "notes"),
                     "{place:?} is not read: {value:?}"
                 );
+                if let Message::Objection { envelope, evidence } = &other {
+                    let taken = objected(envelope, evidence.as_deref(), &proven.world.directory, proven.world.time);
+                    assert!(taken.is_err(), "{place:?} altered to {value:?} is taken: {taken:?}");
+                }
                 let (Message::Feed(Feed { shares, .. }) | Message::Fetched { shares, .. }) = other else { continue };
                 for result in applied(&receiver, &sequencer, &shares) {
                     void += 1;
@@ -196,7 +207,7 @@ fn every_field_of_every_message_altered_changes_nothing_that_is_applied() {
         "{messages} messages × their fields = {fields} fields, altered in {altered} ways: {decoded} can still be read, \
          {void} shares in them are applied, all as they were sent"
     );
-    assert!(messages == 16 && fields > 300, "{messages} messages, {fields} fields");
+    assert!(messages == 18 && fields > 300, "{messages} messages, {fields} fields");
 }
 
 #[test]

@@ -225,6 +225,30 @@ fn of_an_intent_over_two_records_only_the_followed_one_is_sent_and_replayed() {
 }
 
 #[test]
+fn what_a_replica_hands_on_opens_the_records_that_the_receiver_follows_and_no_other() {
+    let mut sequencer = joined_late();
+    let watched = parties(&[OWNER, ("inspector", "ivy@crane", 1, None), ("inspector", "gil@gaze", 1, None)]);
+    let steps = vec![set("parties", watched), set("listing", json!({"title": "t"})), set("secret", json!({}))];
+    let wish = sequencer.world.call("ann@acme", "make", "two", steps);
+    sequencer.apply(&wish);
+    let mut crane = Receiver::new(&sequencer.world, "crane");
+    crane.follow(&sequencer);
+    let steps = vec![op("listing", "add", "/a", 1), with(op("listing", "add", "/b", 2), "record", 1)];
+    let both = sequencer.world.call("ann@acme", "both", "one", steps).also("two");
+    let index = sequencer.apply(&both);
+    let share = sequencer.share(index, &crane.viewer).unwrap();
+    let Comparison::Apply(arrived) = crane.take(&sequencer.world, &share) else { panic!("it is in order") };
+    // From here on it is crane that hands it on, which has the first record closed.
+    (sequencer.kept[index].intent, sequencer.kept[index].events) = (arrived.intent, arrived.events);
+    let handed_on = sequencer.share(index, &viewer("gaze")).unwrap();
+    assert_eq!(handed_on.openings, share.openings);
+    assert!(sequencer.share(index, &viewer("bolt")).is_none(), "bolt follows the closed one only");
+    let mut gaze = Receiver::new(&sequencer.world, "gaze");
+    gaze.take(&sequencer.world, &sequencer.share(index - 1, &viewer("gaze")).unwrap());
+    assert!(matches!(gaze.take(&sequencer.world, &handed_on), Comparison::Apply(_)));
+}
+
+#[test]
 fn a_spec_that_opens_a_section_gives_its_content_to_those_who_may_read_it_now() {
     let mut sequencer = Sequencer::new();
     let wish = make(&mut sequencer, "one");

@@ -19,7 +19,7 @@ use crate::sequencer::{Decision, Sequencer};
 use crate::world::{Wish, actor, key, op, record, with};
 
 /// A deal that all receivers have.
-fn dealt() -> (Sequencer, Vec<Receiver>) {
+pub fn dealt() -> (Sequencer, Vec<Receiver>) {
     let mut sequencer = Sequencer::new();
     let wish = make(&mut sequencer, "one");
     sequencer.apply(&wish);
@@ -31,7 +31,7 @@ fn dealt() -> (Sequencer, Vec<Receiver>) {
     (sequencer, receivers.into())
 }
 
-fn title(sequencer: &mut Sequencer, title: &str) -> Wish {
+pub fn title(sequencer: &mut Sequencer, title: &str) -> Wish {
     sequencer.world.call("ann@acme", "edit", "one", vec![op("listing", "add", "/title", title)])
 }
 
@@ -46,7 +46,7 @@ fn objects(receiver: &mut Receiver, sequencer: &Sequencer, share: &Share, compla
     assert_eq!((states, rows), (receiver.states.clone(), receiver.database.contents()));
 }
 
-fn share_for(sequencer: &Sequencer, index: usize, receiver: &Receiver) -> Share {
+pub fn share_for(sequencer: &Sequencer, index: usize, receiver: &Receiver) -> Share {
     sequencer.share(index, &receiver.viewer).unwrap()
 }
 

@@ -17,6 +17,7 @@ mod entitled;
 mod honest;
 mod liars;
 mod network;
+mod objections;
 mod receiver;
 mod replicas;
 mod sequencer;

@@ -11,7 +11,9 @@ use lockstep_core::engine::{Engine, Limits};
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::project::{Ledger, Projection, own_tables_by_name};
 use lockstep_core::record::{RecordState, States};
-use lockstep_core::sync::{Arrived, Comparing, Comparison, Heard, Level, Share, Viewer, compare};
+use lockstep_core::sync::{
+    Arrived, Comparing, Comparison, Evidence, Heard, Level, Share, SignedObjection, Viewer, compare,
+};
 use lockstep_core::tables::{Cell, Row, Table, own_tables};
 
 use crate::network::{Past, block_on, viewer};
@@ -132,6 +134,13 @@ impl Receiver {
             self.heard = Some(Heard { position: place.position, time: outcome.time });
         }
         self.levels.push(*level);
+    }
+
+    /// Stores an objection, its own or another's.
+    pub fn objects(&mut self, world: &World, signed: &SignedObjection, evidence: Option<&Evidence>) {
+        let mut projection = Projection::new(&self.ledger, &own_tables_by_name());
+        projection.objection(signed, evidence, &world.directory, &self.states);
+        self.commit(projection);
     }
 
     /// Compares, and applies where it may.

@@ -187,6 +187,36 @@ fn judge(table: &Table, column: &str, before: &Row, after: &Row, findings: &[Fin
     if findings.iter().all(own) { Ok(()) } else { Err(format!("others are accused; found\n{}", shown())) }
 }
 
+/// Edits each column of a table in so many of its rows: how many edits, and those that are not named as they must be.
+pub fn edited(name: &str, copy: &Copy, table: &Table, most: usize, dice: &mut Dice) -> (usize, Vec<String>) {
+    let (mut tried, mut wrong) = (0, Vec::new());
+    let rows = &copy.rows[&table.name];
+    for (column, described) in table.columns.iter().enumerate() {
+        if described.class == Class::Operational {
+            continue;
+        }
+        let sample: BTreeSet<usize> = (0..most).map(|_| dice.below(rows.len())).collect();
+        for (at, row) in rows.iter().enumerate().filter(|(at, _)| sample.contains(at)) {
+            for edited in edits(&row[column]) {
+                if collides(table, rows, at, column, &edited) {
+                    continue;
+                }
+                let mut tampered = copy.clone();
+                tampered.rows.get_mut(&table.name).unwrap()[at][column] = edited.clone();
+                let after = tampered.rows[&table.name][at].clone();
+                let report = tampered.audited(Known::default());
+                tried += 1;
+                if let Err(why) = judge(table, &described.name, row, &after, &report.findings) {
+                    let edited: String = format!("{edited:?}").chars().take(60).collect();
+                    let place = format!("{name} {}.{} row {at}", table.name, described.name);
+                    wrong.push(format!("{place} to {edited}: {why}"));
+                }
+            }
+        }
+    }
+    (tried, wrong)
+}
+
 #[test]
 fn one_edited_cell_of_a_replica_is_named_and_nobody_else_is_accused() {
     let (sequencer, receivers) = grown();
@@ -197,30 +227,9 @@ fn one_edited_cell_of_a_replica_is_named_and_nobody_else_is_accused() {
             [name::FEED, name::EVENT, name::INTENT, name::CHANGE, name::OUTBOX, "deal"].contains(&table.name.as_str())
                 || table.name.starts_with("deal")
         }) {
-            let rows = &copy.rows[&table.name];
-            for (column, described) in table.columns.iter().enumerate() {
-                if described.class == Class::Operational {
-                    continue;
-                }
-                let sample: BTreeSet<usize> = (0..1).map(|_| dice.below(rows.len())).collect();
-                for (at, row) in rows.iter().enumerate().filter(|(at, _)| sample.contains(at)) {
-                    for edited in edits(&row[column]) {
-                        if collides(table, rows, at, column, &edited) {
-                            continue;
-                        }
-                        let mut tampered = copy.clone();
-                        tampered.rows.get_mut(&table.name).unwrap()[at][column] = edited.clone();
-                        let after = tampered.rows[&table.name][at].clone();
-                        let report = tampered.audited(Known::default());
-                        tried += 1;
-                        if let Err(why) = judge(table, &described.name, row, &after, &report.findings) {
-                            let edited: String = format!("{edited:?}").chars().take(60).collect();
-                            let place = format!("{} {}.{} row {at}", receiver.name, table.name, described.name);
-                            wrong.push(format!("{place} to {edited}: {why}"));
-                        }
-                    }
-                }
-            }
+            let (some, not) = edited(&receiver.name, &copy, table, 1, &mut dice);
+            tried += some;
+            wrong.extend(not);
         }
     }
     println!("{tried} cells of replicas edited");

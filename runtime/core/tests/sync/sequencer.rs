@@ -8,7 +8,7 @@ use lockstep_core::crypto::{Digest, Salt};
 use lockstep_core::database::Batch;
 use lockstep_core::event::{Given, Header};
 use lockstep_core::execute::{Rejected, Verdict};
-use lockstep_core::intent::VerifiedIntent;
+use lockstep_core::intent::{StoredIntent, VerifiedIntent};
 use lockstep_core::json::Json;
 use lockstep_core::log::{Appender, Tile, inclusion_path, leaf_hash};
 use lockstep_core::names::RecordId;
@@ -213,7 +213,9 @@ impl Sequencer {
             .filter_map(|target| Some((target.record.clone(), now(&target.record)?.parties())))
             .collect();
         let judged = kept.outcome.reasons().map(|reasons| reasons.judged.reads.clone()).unwrap_or_default();
-        let records = kept.intent.targets().iter().map(|target| {
+        let stored = StoredIntent::read(kept.intent.envelope(), kept.intent.openings()).unwrap();
+        let records = stored.records.iter().map(|target| {
+            let target = target.as_ref()?;
             let event = kept.events.iter().find(|event| event.header.record == target.record);
             let state = now(&target.record);
             let read = judged.iter().find(|read| read.record == target.record);
@@ -233,7 +235,7 @@ impl Sequencer {
         let package = kept.outcome.reasons().and_then(|reasons| reasons.judged.package);
         let manifest = package.and_then(|digest| self.world.directory.package(&digest));
         let source = Source {
-            intent: &kept.intent,
+            intent: &stored,
             outcome: &kept.outcome,
             place: &kept.place,
             manifest: manifest.map(|contract| contract.manifest.as_ref()),

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lockstep_core::crypto::Digest;
 use lockstep_core::json::json;
 use lockstep_core::log::Checkpoint;
-use lockstep_core::sync::{HeadAt, Heads, Message, Share};
+use lockstep_core::sync::{HeadAt, Heads, Message, Share, Viewer};
 
 use super::session::{Ended, Session};
 use crate::open::NodeError;
@@ -42,12 +43,14 @@ impl Session {
         if heads.network != directory.network() || heads.node.as_str() != self.peer || heads.heads.len() > MOST_HEADS {
             return Err(Ended::Protocol("its heads are another node's or network's, or too many".to_owned()));
         }
-        heads.notes.iter().for_each(|note| self.look_at(note));
         let time = self.node.now();
         self.network.peer(&self.peer, |peer| peer.confirmed = Some(time));
         let session = self.clone();
         // Where it has too much of that under way, later heads say the same and more.
         let _: bool = self.errand(async move {
+            for note in &heads.notes {
+                session.look_at(note).await;
+            }
             tokio::time::sleep(GRACE).await;
             for head in &heads.heads {
                 if let Err(error) = session.look_into(head).await {
@@ -60,7 +63,7 @@ impl Session {
     }
 
     /// Holds a signed head that the peer was shown of a log against the one of the same size that this node was shown.
-    fn look_at(&self, note: &str) {
+    async fn look_at(&self, note: &str) {
         let directory = self.node.directory();
         let origin = Checkpoint::parse(note).map(|(head, _)| head.origin).unwrap_or_default();
         let Some(log) = origin.strip_prefix(&format!("lockstep/{}/", directory.network())) else { return };
@@ -77,19 +80,20 @@ impl Session {
         });
         if self.network.peer(&self.peer, |peer| peer.forks.insert(log.to_owned(), fork).is_none()) {
             self.node.notice(&message);
+            self.object_to_heads(log, head.size, note.to_owned()).await;
         }
     }
 
     async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {
         let here = {
-            let shelf = Shelf::new(self.node.database(), self.node.directory(), self.node.past());
+            let shelf = Shelf::new(self.node.database(), self.node.directory());
             shelf.at(head).await.map_err(|error: NodeError| Ended::Own(error.to_string()))?
         };
         match here {
             (Some(event), _) if event == head.event => Ok(()),
             (Some(event), _) => {
                 let other = self.ask_for(head.record.clone(), head.seq, head.seq).await?;
-                self.fork(head, &event.to_string(), other);
+                self.fork(head, &event, other).await;
                 Ok(())
             }
             (None, last) => {
@@ -97,14 +101,14 @@ impl Session {
                 if shares.is_empty() {
                     return Ok(());
                 }
-                let taken = self.node.receive(shares, COMMIT).await;
+                let taken = self.node.receive(&self.peer, shares, COMMIT).await;
                 taken.map(drop).map_err(|error| Ended::Own(error.to_string()))
             }
         }
     }
 
     /// Notes that the peer was told something else. Its share counts only where it stands in the sequencer's log.
-    fn fork(&self, head: &HeadAt, own: &str, other: Vec<Share>) {
+    async fn fork(&self, head: &HeadAt, own: &Digest, other: Vec<Share>) {
         let directory = self.node.directory();
         let proven = other.iter().find(|share| share.is_in_its_log(&directory) && share.has_event(&head.event));
         let message = match proven {
@@ -118,14 +122,26 @@ impl Session {
             ),
         };
         let fork = json!({
-            "record_id": head.record.as_str(), "epoch": head.epoch, "seq": head.seq, "here": own,
+            "record_id": head.record.as_str(), "epoch": head.epoch, "seq": head.seq, "here": own.to_string(),
             "there": head.event.to_string(), "proven": proven.is_some(), "message": message.as_str(),
             "note": proven.map(|share| share.place.note.as_str())
         });
         let place = format!("{}#{}.{}", head.record, head.epoch, head.seq);
-        let new = self.network.peer(&self.peer, |peer| peer.forks.insert(place, fork).is_none());
-        if new {
+        let known = self.network.peer(&self.peer, |peer| peer.forks.insert(place, fork));
+        if known.is_none() {
             self.node.notice(&message);
         }
+        if let (Some(second), Some(first)) = (proven, self.own_share(head).await) {
+            self.object_to(&first, second, [own, &head.event]).await;
+        }
+    }
+
+    /// What this node was given at a place of a record.
+    async fn own_share(&self, head: &HeadAt) -> Option<Share> {
+        let directory = self.node.directory();
+        let viewer = Viewer { participants: directory.stands_for(self.node.name().as_str()) };
+        let shelf = Shelf::new(self.node.database(), directory);
+        let shares = shelf.of_record(&self.node.log(), &head.record, head.seq..=head.seq, 1, &viewer).await;
+        shares.ok()?.pop()
     }
 }

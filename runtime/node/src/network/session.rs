@@ -3,7 +3,8 @@
 //! Three things go on at once: frames are written as they come, frames are read and answered, and this node's log is
 //! fed to the other from where it got to last.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lockstep_core::crypto::PublicKey;
@@ -55,6 +56,8 @@ pub(super) struct Session {
     pub(super) directory: watch::Sender<u64>,
     /// Places for what goes on beside the reading.
     pub(super) errands: Arc<Semaphore>,
+    /// Positions of the peer's log that are not applied because their record is disputed.
+    pub(super) stopped: Mutex<BTreeSet<u64>>,
 }
 
 /// The active node with this key.
@@ -93,6 +96,7 @@ async fn known(
         acked: watch::Sender::new(0),
         directory: watch::Sender::new(0),
         errands: Arc::new(Semaphore::new(ERRANDS)),
+        stopped: Mutex::default(),
     });
     let ended = tokio::select! {
         ended = session.clone().talk(receiver) => ended,
@@ -183,7 +187,7 @@ impl Session {
     async fn feed(self: Arc<Self>, wanted: Wanted) -> Result<(), Ended> {
         let (mut from, mut size) = (wanted.next, wanted.size);
         let mut commits = self.node.commits();
-        let mut told = false;
+        let (mut told, mut objections) = (false, 0);
         loop {
             let at = *commits.borrow_and_update();
             self.feed_directory().await?;
@@ -192,7 +196,8 @@ impl Session {
                 return self.part().await;
             }
             let viewer = Viewer { participants: directory.stands_for(&self.peer) };
-            let shelf = Shelf::new(self.node.database(), directory, self.node.past());
+            objections = self.tell_objections(objections, &viewer).await?;
+            let shelf = Shelf::new(self.node.database(), directory);
             let log = self.node.log();
             let page = shelf
                 .page(&log, from, PAGE, &viewer, &mut size)

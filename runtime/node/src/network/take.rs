@@ -8,7 +8,7 @@ use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::json::json;
 use lockstep_core::names::RecordId;
 use lockstep_core::package::Package;
-use lockstep_core::sync::{Feed, Grown, Message, Share, Wait, grown};
+use lockstep_core::sync::{Feed, Grown, Level, Message, Share, Wait, grown};
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard;
@@ -22,26 +22,48 @@ const COMMIT: Duration = Duration::from_secs(60);
 const MOST_HELD: usize = 64 << 20;
 /// How long an answer to a fetch may take.
 const FETCH: Duration = Duration::from_secs(10);
+/// What waits is tried again after so long without a message; doubling, while nothing comes of it.
+const AGAIN: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// How often what waits is tried again at once.
 const TRIES: usize = 8;
 
 impl Session {
     /// Takes what comes, in order.
     pub(super) async fn take(self: Arc<Self>, mut arriving: mpsc::Receiver<Message>) -> Result<(), Ended> {
-        let mut held: Vec<Share> = Vec::new();
-        while let Some(message) = arriving.recv().await {
+        let (mut held, mut pause): (Vec<Share>, Duration) = (Vec::new(), AGAIN);
+        loop {
+            let message = tokio::select! {
+                biased;
+                message = arriving.recv() => message,
+                // A clock goes on and another peer may bring what is missing, without a message on this connection.
+                () = tokio::time::sleep(pause), if !held.is_empty() => {
+                    let before = held.len();
+                    held = self.again(held).await?;
+                    pause = if held.len() == before { (pause * 2).min(LONGEST_PAUSE) } else { AGAIN };
+                    continue;
+                }
+            };
+            pause = AGAIN;
             match message {
-                Message::Directory { events, packages } => {
+                Some(Message::Directory { events, packages }) => {
                     self.directory(&events, &packages).await?;
                     // What was judged under it may have waited for it.
-                    held = self.apply(held).await?;
-                    self.note_held(&held)?;
+                    held = self.again(held).await?;
                 }
-                Message::Feed(feed) => held = self.feed_in(feed, held).await?,
-                _ => {}
+                Some(Message::Feed(feed)) => held = self.feed_in(feed, held).await?,
+                Some(Message::Objection { envelope, evidence }) => self.objection(envelope, evidence).await,
+                Some(_) => {}
+                None => return Ok(()),
             }
         }
-        Ok(())
+    }
+
+    /// Tries what waits once more.
+    async fn again(&self, held: Vec<Share>) -> Result<Vec<Share>, Ended> {
+        let held = self.apply(held).await?;
+        self.note_held(&held)?;
+        Ok(held)
     }
 
     async fn directory(&self, events: &[Vec<u8>], packages: &[Vec<u8>]) -> Result<(), Ended> {
@@ -74,7 +96,7 @@ impl Session {
     /// Takes a feed; what cannot be applied yet is handed back and tried again with the next one.
     async fn feed_in(&self, feed: Feed, mut held: Vec<Share>) -> Result<Vec<Share>, Ended> {
         let (log, next, more) = (feed.log, feed.next, feed.more);
-        self.check_growth(&feed.shares)?;
+        self.check_growth(&feed.shares).await?;
         held.extend(feed.shares);
         for _ in 0..TRIES {
             let before = held.len();
@@ -86,7 +108,8 @@ impl Session {
         self.note_held(&held)?;
         self.network.peer(&self.peer, |peer| peer.complete = !more);
         // What waits is asked for again after a restart.
-        let waits = held.iter().filter(|share| share.place.log == log).map(|share| share.place.position).min();
+        let waits = held.iter().filter(|share| share.place.log == log).map(|share| share.place.position);
+        let waits = waits.chain(guard(&self.stopped).first().copied()).min();
         self.node.note_next(&log, waits.unwrap_or(next));
         self.send(Message::Ack { log, next }).await?;
         Ok(held)
@@ -96,7 +119,7 @@ impl Session {
         if held.iter().map(Share::bytes).sum::<usize>() > MOST_HELD {
             return Err(Ended::Own("more of it waits than this node keeps; it is asked for again".to_owned()));
         }
-        let count = u64::try_from(held.len()).unwrap_or(u64::MAX);
+        let count = u64::try_from(held.len() + guard(&self.stopped).len()).unwrap_or(u64::MAX);
         let now = self.node.now();
         self.network.peer(&self.peer, |peer| {
             peer.held = count;
@@ -106,7 +129,7 @@ impl Session {
     }
 
     /// Whether the log that is fed has only grown; a head that another one contradicts is noted with both.
-    fn check_growth(&self, shares: &[Share]) -> Result<(), Ended> {
+    async fn check_growth(&self, shares: &[Share]) -> Result<(), Ended> {
         let directory = self.node.directory();
         for share in shares {
             let last = self.node.last_head(&share.place.log);
@@ -120,6 +143,7 @@ impl Session {
                     let fork = json!({"log": share.place.log.as_str(), "proven": true, "message": objection.message.as_str(), "note": note});
                     self.node.notice(&objection.message);
                     self.network.peer(&self.peer, |peer| peer.forks.insert(share.place.log.clone(), fork));
+                    self.object_to_heads(&share.place.log, share.place.size, note.to_owned()).await;
                     return Err(Ended::Protocol(objection.message));
                 }
                 Grown::Unproven => {
@@ -137,13 +161,18 @@ impl Session {
         if shares.is_empty() {
             return Ok(shares);
         }
-        let taken = self.node.receive(shares.clone(), COMMIT).await;
+        let taken = self.node.receive(&self.peer, shares.clone(), COMMIT).await;
         let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
-        let (mut held, mut directory) = (Vec::new(), false);
+        let (mut held, mut directory, mut settled) = (Vec::new(), false, false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
+        self.note_compared(&taken);
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
+                Taken::Settled(_) => settled = true,
+                // Only where it stands is kept: it comes again with the connection that is made once that is settled.
+                Taken::Held(_) if self.sequenced(&share) => drop(guard(&self.stopped).insert(share.place.position)),
+                Taken::Held(_) => {}
                 Taken::Waits(wait) => {
                     match wait {
                         Wait::Events { record, from, to } => drop(wanted.insert((record, from, to))),
@@ -173,17 +202,30 @@ impl Session {
                 Taken::Blocked => held.push(share),
             }
         }
+        if settled && !guard(&self.stopped).is_empty() {
+            return Err(Ended::Own("an objection is withdrawn: what stopped for it is asked for again".to_owned()));
+        }
         if directory {
             self.send(Message::WantDirectory { after: self.node.directory().seq() }).await?;
         }
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;
             if !fetched.is_empty() {
-                let taken = self.node.receive(fetched, COMMIT).await;
-                taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
+                let taken = self.node.receive(&self.peer, fetched, COMMIT).await;
+                self.note_compared(&taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?);
             }
         }
         Ok(held)
+    }
+
+    /// Counts how far what was applied could be compared.
+    fn note_compared(&self, taken: &[Taken]) {
+        let count = |level: Level| {
+            let applied = taken.iter().filter(|one| matches!(one, Taken::Applied(found) if *found == level));
+            applied.count() as u64
+        };
+        let (full, partial) = (count(Level::Full), count(Level::Partial));
+        self.network.peer(&self.peer, |peer| peer.compared = (peer.compared.0 + full, peer.compared.1 + partial));
     }
 
     /// Whether the peer is the node that sequenced a share.

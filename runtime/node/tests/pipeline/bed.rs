@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockstep_core::clock::ManualClock;
 use lockstep_core::database::{
-    Answer, Batch, CommitError, Database, DatabaseError, Delivery, Pending, Snapshot, Write,
+    Answer, Batch, CommitError, Database, DatabaseError, Delivery, PeerSeen, Pending, Snapshot, Write,
 };
 use lockstep_core::json::Json;
 use lockstep_core::memory::MemoryDatabase;
@@ -190,6 +190,9 @@ impl Database for Gated {
     }
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
         self.memory.deliver(deliveries)
+    }
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>> {
+        self.memory.note_peers(peers)
     }
 }
 

@@ -1,0 +1,351 @@
+//! Step `object`: what a comparison or another node says against a sequencer becomes a row.
+//!
+//! It ends in the same commit as everything else. Whether it is new is decided by what the log holds so far, so that
+//! the same objection is one row, however often its reason comes again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lockstep_core::codes::Code;
+use lockstep_core::crypto::{Digest, Salt};
+use lockstep_core::database::Database;
+use lockstep_core::disputes::Disputes;
+use lockstep_core::event::Header;
+use lockstep_core::intent::Refusal;
+use lockstep_core::log::Checkpoint;
+use lockstep_core::names::RecordId;
+use lockstep_core::project::Projection;
+use lockstep_core::received::{Place, read_path};
+use lockstep_core::sync::{
+    Complaint, Evidence, Exhibit, Fork, Objecting, Objection, Share, SignedObjection, Statement, objected, records_of,
+};
+use lockstep_core::tables::{Cell, Row, Table, name};
+
+use crate::again::read_again;
+use crate::commit::Prepared;
+use crate::load::{self, cell};
+use crate::objections::Kept;
+use crate::open::{Node, NodeError};
+use crate::pipeline::{Pipeline, answer_all};
+use crate::receive::Taken;
+use crate::submit::{Decided, Job, SubmitError, Work};
+
+/// How far another node's clock may be ahead.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Most objections that are stored of one other node, and most of this node's about one log.
+const MOST: usize = 1000;
+/// How long storing one may take.
+const COMMIT: Duration = Duration::from_secs(60);
+
+/// What somebody found or said.
+#[derive(Clone)]
+pub(crate) enum Found {
+    /// What another node signed.
+    Told { envelope: Vec<u8>, evidence: Option<Vec<u8>> },
+    /// Two histories of a log.
+    Forked(Box<Fork>),
+}
+
+/// A statement with what it rests on.
+pub(crate) struct Said {
+    pub(crate) signed: SignedObjection,
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl Node {
+    /// Stores what another node signed against a sequencer; the same again is the same.
+    pub(crate) async fn take_objection(&self, envelope: Vec<u8>, evidence: Option<Vec<u8>>) -> Result<(), SubmitError> {
+        self.object(Found::Told { envelope, evidence }).await
+    }
+
+    /// Objects to two histories of a log, where that is proved.
+    pub(crate) async fn object_to_fork(&self, fork: Fork) -> Result<(), SubmitError> {
+        self.object(Found::Forked(Box::new(fork))).await
+    }
+
+    async fn object(&self, found: Found) -> Result<(), SubmitError> {
+        let waiting = self.queue(Work::Objection { found }).await?;
+        match tokio::time::timeout(COMMIT, waiting).await {
+            Err(_) => Err(SubmitError::TimedOut(COMMIT)),
+            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
+            Ok(Ok(result)) => result.map(drop),
+        }
+    }
+}
+
+fn refused(what: impl Into<String>) -> SubmitError {
+    SubmitError::Refused(Refusal::new(Code::Malformed, what.into()))
+}
+
+impl Pipeline {
+    /// A batch with one objection; none where it is here already, or counts for nothing.
+    pub(crate) async fn prepare_objection(&mut self, job: Job, found: Found) -> Result<Option<Prepared>, NodeError> {
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        let said = match (job.refused_by_database, found) {
+            (true, _) => Err(refused("the database refuses a row of the objection")),
+            (false, Found::Told { envelope, evidence }) => self.told(&envelope, evidence.as_deref()),
+            (false, Found::Forked(fork)) => self.forked(*fork)?,
+        };
+        match said {
+            Ok(Some(said)) => {
+                self.load_record(said.signed.statement.record.as_ref()).await?;
+                let said = [said];
+                let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
+                self.project_objections(&mut projection, &said);
+                let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
+                prepared.objections = self.kept(&said);
+                Ok(Some(prepared))
+            }
+            Ok(None) => {
+                answer_all(job, &Ok(decided));
+                Ok(None)
+            }
+            Err(error) => {
+                answer_all(job, &Err(error));
+                Ok(None)
+            }
+        }
+    }
+
+    /// What another node signed, where it is new and good.
+    fn told(&self, envelope: &[u8], evidence: Option<&[u8]>) -> Result<Option<Said>, SubmitError> {
+        let (disputes, directory) = (&self.built.ledger.disputes, &self.built.directory);
+        let latest = self.shared.parts.clock.now().plus(CLOCK_TOLERANCE);
+        let (signed, evidence) = objected(envelope, evidence, directory, latest).map_err(refused)?;
+        let statement = &signed.statement;
+        if disputes.knows(&signed.id) || disputes.has(statement) {
+            return Ok(None);
+        }
+        if statement.node == self.shared.name {
+            return Err(refused("this node said no such thing"));
+        }
+        match statement.withdraws {
+            // What it ends was not taken, or is ended already.
+            Some(ended) if !disputes.may_withdraw(&ended, &statement.node) => return Ok(None),
+            Some(_) => {}
+            None if disputes.count_of(&statement.node, None) >= MOST => {
+                return Err(refused(format!("node {} has {MOST} objections here", statement.node)));
+            }
+            None => {}
+        }
+        Ok(Some(Said { signed, evidence }))
+    }
+
+    fn forked(&self, fork: Fork) -> Result<Result<Option<Said>, SubmitError>, NodeError> {
+        let forked = match fork.check(&self.built.directory) {
+            Ok(forked) => forked,
+            Err(what) => return Ok(Err(refused(what))),
+        };
+        let evidence = Evidence::Fork(Box::new(fork));
+        let statement = self.objecting(&evidence).to_fork(&forked);
+        if self.built.ledger.disputes.has(&statement) {
+            return Ok(Ok(None));
+        }
+        Ok(Ok(Some(self.sign(statement, Some(evidence))?)))
+    }
+
+    fn objecting(&self, evidence: &Evidence) -> Objecting {
+        let time = self.shared.parts.clock.now().max(self.built.ledger.time);
+        let (network, node) = (self.built.directory.network(), self.shared.name.clone());
+        Objecting { network, node, time, evidence: Digest::of(&evidence.stored()) }
+    }
+
+    fn sign(&self, statement: Statement, evidence: Option<Evidence>) -> Result<Said, NodeError> {
+        let signed = statement.sign(self.shared.parts.signer.as_ref());
+        let signed = signed.map_err(|error| NodeError::Broken(error.to_string()))?;
+        Ok(Said { signed, evidence })
+    }
+
+    pub(crate) fn project_objections(&self, projection: &mut Projection, said: &[Said]) {
+        for Said { signed, evidence } in said {
+            projection.objection(signed, evidence.as_ref(), &self.built.directory, &self.built.states);
+        }
+    }
+
+    /// What was said, as it is kept once it is committed.
+    pub(crate) fn kept(&self, said: &[Said]) -> Vec<Kept> {
+        let keep = |said: &Said| {
+            let (statement, evidence) = (&said.signed.statement, said.evidence.as_ref());
+            let fork = evidence.filter(|evidence| matches!(evidence, Evidence::Fork(_)));
+            let proven = evidence.is_some_and(|evidence| evidence.stops(&self.built.directory));
+            let stops = statement.node == self.shared.name || proven;
+            Kept {
+                holds: statement.withdraws.is_none() && statement.record.is_some() && stops,
+                message: evidence.and_then(|evidence| evidence.message(&self.built.directory)),
+                proof: fork.map(Evidence::stored),
+                signed: said.signed.clone(),
+            }
+        };
+        said.iter().map(keep).collect()
+    }
+
+    /// The record as it stands here, for the scope in its row.
+    async fn load_record(&mut self, record: Option<&RecordId>) -> Result<(), NodeError> {
+        let named: Vec<(RecordId, Option<String>)> = record.into_iter().map(|record| (record.clone(), None)).collect();
+        let (database, events) = (self.shared.parts.database.as_ref(), self.own(name::EVENT)?);
+        let (tables, states) = (&self.built.tables, &self.built.states);
+        let read = || load::records_named(database, tables, &events, named.clone(), states);
+        let loaded = read_again(&self.shared, read).await?;
+        self.built.states.extend(loaded);
+        Ok(())
+    }
+
+    /// What this node says of shares that it compared, `from` being who handed them over: a new objection for each that
+    /// is wrong, the end of an earlier one for each that turned out right.
+    pub(crate) async fn statements(
+        &self,
+        from: &str,
+        shares: &[Share],
+        taken: &[Taken],
+    ) -> Result<Vec<Said>, NodeError> {
+        let (mut said, mut disputes) = (Vec::new(), Disputes::clone(&self.built.ledger.disputes));
+        for (share, taken) in shares.iter().zip(taken) {
+            let new = match taken {
+                Taken::Settled(_) => self.withdrawals(share, &disputes)?,
+                Taken::Objected(objection) if answers_for(from, share, objection) => {
+                    self.against(share, shares, objection, &disputes).await?
+                }
+                _ => Vec::new(),
+            };
+            new.iter().for_each(|one| disputes.add(one.signed.id, &one.signed.statement, true));
+            said.extend(new);
+        }
+        Ok(said)
+    }
+
+    fn withdrawals(&self, share: &Share, disputes: &Disputes) -> Result<Vec<Said>, NodeError> {
+        let time = self.shared.parts.clock.now().max(self.built.ledger.time);
+        let ended = disputes.open_at(&self.shared.name, &share.place.log, share.place.position);
+        let statements = ended.iter().filter_map(|id| Some(disputes.statement(id)?.withdrawn(*id, time)));
+        statements.map(|statement| self.sign(statement, None)).collect()
+    }
+
+    async fn against(
+        &self,
+        share: &Share,
+        shares: &[Share],
+        objection: &Objection,
+        disputes: &Disputes,
+    ) -> Result<Vec<Said>, NodeError> {
+        if disputes.count_of(&self.shared.name, Some(&share.place.log)) >= MOST {
+            return Ok(Vec::new());
+        }
+        if objection.complaint == Complaint::Fork
+            && let Some(fork) = self.proof(share, shares).await?
+        {
+            let said = self.forked(fork)?.ok().flatten();
+            return Ok(said.into_iter().filter(|said| !disputes.has(&said.signed.statement)).collect());
+        }
+        let salt = Salt::from((self.shared.secrets)().map_err(NodeError::Broken)?);
+        let (share, message) = (share.clone(), objection.message.clone());
+        let evidence = Evidence::Share { share: Box::new(share.clone()), message, salt };
+        // What cannot be proved to everybody is no fork to others: it does not continue what is here.
+        let complaint = if objection.complaint == Complaint::Fork { Complaint::Chain } else { objection.complaint };
+        let objection = Objection { complaint, ..objection.clone() };
+        let statements = self.objecting(&evidence).to_share(&share, &objection);
+        let new = statements.into_iter().filter(|statement| !disputes.has(statement));
+        new.map(|statement| self.sign(statement, Some(evidence.clone()))).collect()
+    }
+
+    /// What is here, or came with it, that a share contradicts.
+    async fn proof(&self, share: &Share, shares: &[Share]) -> Result<Option<Fork>, NodeError> {
+        let mut firsts: Vec<Exhibit> = Vec::new();
+        for other in shares.iter().filter(|other| other.place.log == share.place.log) {
+            firsts.extend(exhibits(other));
+        }
+        firsts.extend(self.stored_exhibits(share).await?);
+        let forks = exhibits(share).into_iter().flat_map(|second| {
+            let forks = firsts.iter().map(move |first| Fork { first: first.clone(), second: second.clone() });
+            forks.collect::<Vec<_>>()
+        });
+        Ok(forks.into_iter().find(|fork| fork.check(&self.built.directory).is_ok()))
+    }
+
+    /// What stands here of the same intent, the same position, and the records of a share.
+    async fn stored_exhibits(&self, share: &Share) -> Result<Vec<Exhibit>, NodeError> {
+        let records: Vec<Cell> = records_of(share).iter().map(|record| Cell::Text(record.to_string())).collect();
+        let shown =
+            Shown { feed: self.own(name::FEED)?, intents: self.own(name::INTENT)?, events: self.own(name::EVENT)? };
+        let database = self.shared.parts.database.as_ref();
+        let read = || shown.of(database, share, &records);
+        read_again(&self.shared, read).await
+    }
+}
+
+/// Whether the one who handed a share over answers for what is wrong with it, or the share itself proves it.
+pub(crate) fn answers_for(from: &str, share: &Share, objection: &Objection) -> bool {
+    objection.complaint.proven() || share.place.log.split('/').next() == Some(from)
+}
+
+/// What a share shows: each of its events, and its leaf alone.
+fn exhibits(share: &Share) -> Vec<Exhibit> {
+    let events = share.events.iter().map(|event| Some(Digest::of(&event.header)));
+    let all = events.chain([None]).filter_map(|event| Exhibit::of_share(share, event.as_ref()).ok());
+    all.collect()
+}
+
+/// Tables that tell what was shown before.
+struct Shown {
+    feed: Arc<Table>,
+    intents: Arc<Table>,
+    events: Arc<Table>,
+}
+
+impl Shown {
+    async fn of(&self, database: &dyn Database, share: &Share, records: &[Cell]) -> Result<Vec<Exhibit>, NodeError> {
+        let (seqs, mut wanted) = (near(share), Vec::new());
+        for row in database.select(&self.events, "record_id", records).await? {
+            let seq = cell(&self.events, &row, "seq").and_then(Cell::as_count);
+            let header = cell(&self.events, &row, "header").and_then(Cell::as_bytes).map(<[u8]>::to_vec);
+            let intent = cell(&self.events, &row, "intent_id").cloned();
+            if let (true, Some(intent)) = (seq.is_some_and(|seq| seqs.contains(&seq)), intent) {
+                wanted.push((intent, header));
+            }
+        }
+        let position = [Cell::count(share.place.position)];
+        for row in database.select(&self.feed, "position", &position).await? {
+            let same = cell(&self.feed, &row, "log").and_then(Cell::as_str) == Some(share.place.log.as_str());
+            wanted.extend(cell(&self.feed, &row, "intent_id").cloned().filter(|_| same).map(|intent| (intent, None)));
+        }
+        wanted.extend(share.intent().map(|intent| (Cell::Text(intent.to_string()), None)));
+        let ids: Vec<Cell> = wanted.iter().map(|(intent, _)| intent.clone()).collect();
+        let places = database.select(&self.feed, "intent_id", &ids).await?;
+        let outcomes = database.select(&self.intents, "intent_id", &ids).await?;
+        let found = wanted.into_iter().filter_map(|(intent, header)| {
+            let place = row_of(&self.feed, &places, &intent).and_then(|row| place(&self.feed, row))?;
+            let row = row_of(&self.intents, &outcomes, &intent)?;
+            Exhibit::of_place(&place, cell(&self.intents, row, "outcome")?.as_bytes()?, header).ok()
+        });
+        Ok(found.collect())
+    }
+}
+
+fn row_of<'a>(table: &Table, rows: &'a [Row], intent: &Cell) -> Option<&'a Row> {
+    rows.iter().find(|row| cell(table, row, "intent_id") == Some(intent))
+}
+
+/// The seqs of a share's events, and those that they continue.
+fn near(share: &Share) -> Vec<u64> {
+    let headers = share.events.iter().filter_map(|event| Header::read(&event.header).ok());
+    headers.flat_map(|header| [header.seq, header.seq.saturating_sub(1)]).collect()
+}
+
+fn place(table: &Table, row: &Row) -> Option<Place> {
+    let note = cell(table, row, "note")?.as_str()?.to_owned();
+    let (head, _) = Checkpoint::parse(&note).ok()?;
+    Some(Place {
+        log: cell(table, row, "log")?.as_str()?.to_owned(),
+        position: cell(table, row, "position")?.as_count()?,
+        path: read_path(cell(table, row, "path")?.as_bytes()?)?,
+        note,
+        size: head.size,
+        root: head.root,
+    })
+}
+
+/// A signed head of this size that was stored of another's log.
+pub(crate) async fn note_of(database: &dyn Database, table: &Table, log: &str, size: u64) -> Option<String> {
+    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await.ok()?;
+    let mut notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
+    notes.find(|note| Checkpoint::parse(note).is_ok_and(|(head, _)| head.size == size)).map(str::to_owned)
+}
