@@ -31,8 +31,8 @@ mod submit;
 
 pub use feed::{Happening, events, events_of_record, notifications};
 pub use forward::{handed_over, overdue};
-pub use meter::Spent;
 pub use http::{HttpConfig, HttpServer};
+pub use meter::Spent;
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, keep_noted, nobody_reached};
 pub use objections::objections;
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};

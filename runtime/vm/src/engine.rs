@@ -13,7 +13,9 @@ use lockstep_core::package::Package;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Enabled, OptLevel, PoolConcurrencyLimitError, PoolingAllocationConfig, Store, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, OptLevel, PoolConcurrencyLimitError, PoolingAllocationConfig, Store, WasmBacktraceDetails,
+};
 
 /// Why there is no engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +109,13 @@ impl WasmEngine {
         store.set_fuel(limits.fuel).map_err(|error| Stop::Broken(error.to_string()))?;
         store.limiter(|call| &mut call.room);
         store.set_hostcall_fuel(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX));
-        let ended = instantiate(&code, &mut store).and_then(|contract| act(&contract, &mut store)).and_then(|outcome| {
-            if let Err(no) = &outcome {
-                store.data_mut().count_output(no.reason.len() + no.message.len())?;
-            }
-            Ok(outcome)
-        });
+        let ended =
+            instantiate(&code, &mut store).and_then(|contract| act(&contract, &mut store)).and_then(|outcome| {
+                if let Err(no) = &outcome {
+                    store.data_mut().count_output(no.reason.len() + no.message.len())?;
+                }
+                Ok(outcome)
+            });
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(GuestRejection { reason, message })) => Err(Stop::Rejected(Rejection { reason, message })),

@@ -56,7 +56,8 @@ pub(super) async fn compare(
     for (table, [_, one, other]) in &compared.bytes {
         let apart = one.payload.abs_diff(other.payload) as f64;
         if apart > TOLERANCE * one.payload.max(other.payload) as f64 {
-            let what = format!("{table} has {} bytes of payload end to end, {} on the floor", one.payload, other.payload);
+            let what =
+                format!("{table} has {} bytes of payload end to end, {} on the floor", one.payload, other.payload);
             compared.differs = compared.differs.or(Some(what));
         }
     }

@@ -127,7 +127,6 @@ fn transaction(steps: &[Step]) -> Result<Transaction, CliError> {
         let (_, writes) = tables.entry(&table.name).or_insert_with(|| (table.clone(), Vec::new()));
         writes.push(write.clone());
     }
-    let tables: Vec<TableWrites> =
-        tables.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();
+    let tables: Vec<TableWrites> = tables.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();
     Ok(Transaction::of(&tables)?)
 }

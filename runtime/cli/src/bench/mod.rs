@@ -138,7 +138,17 @@ async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Me
     let files = Files { base: &base, end_to_end: &end_to_end, floor: &file };
     let compared = compare(&tables, database.as_ref(), beside.as_ref(), &files).await?;
     Ok(Measured {
-        machine, work, batch, batches, main, other, other_intents, alone, floor, compared, peak_rss,
+        machine,
+        work,
+        batch,
+        batches,
+        main,
+        other,
+        other_intents,
+        alone,
+        floor,
+        compared,
+        peak_rss,
         all_intents: to - from,
     })
 }

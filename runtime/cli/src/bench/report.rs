@@ -90,9 +90,12 @@ impl Measured {
         let by_group: Object =
             self.floor.by_group.iter().map(|(group, rate)| (group.to_string(), number(*rate, 1))).collect();
         let stages: Object = self.stages().into_iter().map(|(name, time)| (name.to_owned(), number(time, 1))).collect();
-        let rows: Object = self.compared.rows.iter().map(|(table, (one, other))| {
-            (table.clone(), json!({"end_to_end": *one, "floor": *other}))
-        }).collect();
+        let rows: Object = self
+            .compared
+            .rows
+            .iter()
+            .map(|(table, (one, other))| (table.clone(), json!({"end_to_end": *one, "floor": *other})))
+            .collect();
         let each = |bytes: u64| number(bytes as f64 / self.all_intents.max(1) as f64, 1);
         let bytes: Object = self.growth().map(|(table, bytes)| (table.clone(), each(bytes))).collect();
         let memory: Vec<Json> =
@@ -122,23 +125,41 @@ impl Measured {
     /// The same for people.
     pub(super) fn show(&self, output: Output) {
         let json = self.to_json();
-        let at = |path: [&str; 2]| json.get(path[0]).and_then(|part| part.get(path[1])).map(Json::canonical).unwrap_or_default();
+        let at = |path: [&str; 2]| {
+            json.get(path[0]).and_then(|part| part.get(path[1])).map(Json::canonical).unwrap_or_default()
+        };
         let one = |name: &str| json.get(name).map(Json::canonical).unwrap_or_default();
         output.line(format!(
             "{} intents of {} bytes on {} records; {} cores, {}, fdatasync {} µs, load {}",
-            self.work.intents, self.work.payload, self.work.records, at(["machine", "cores"]),
-            at(["machine", "filesystem"]), at(["machine", "fdatasync_p50_us"]), at(["machine", "load_before"])
+            self.work.intents,
+            self.work.payload,
+            self.work.records,
+            at(["machine", "cores"]),
+            at(["machine", "filesystem"]),
+            at(["machine", "fdatasync_p50_us"]),
+            at(["machine", "load_before"])
         ));
         output.line(String::new());
         let row = |name: &str, value: String, beside: String| vec![name.to_owned(), value, beside];
-        output.table(&["", "lockstep", "bare writer, same rows"], &[
-            row("intents/s", at(["end_to_end", "intents_per_s"]), format!("{} (groups of {})", at(["floor", "intents_per_s"]), self.floor.best_group)),
-            row("ratio", one("ratio"), String::new()),
-            row("alone p50 µs", at(["lone", "p50_us"]), at(["lone", "floor_p50_us"])),
-            row("alone p99 µs", at(["lone", "p99_us"]), at(["lone", "floor_p99_us"])),
-            row("contended/s", at(["contended", "intents_per_s"]), format!("{} of uncontended", at(["contended", "ratio"]))),
-            row("stored/payload", one("amplification"), String::new()),
-        ]);
+        output.table(
+            &["", "lockstep", "bare writer, same rows"],
+            &[
+                row(
+                    "intents/s",
+                    at(["end_to_end", "intents_per_s"]),
+                    format!("{} (groups of {})", at(["floor", "intents_per_s"]), self.floor.best_group),
+                ),
+                row("ratio", one("ratio"), String::new()),
+                row("alone p50 µs", at(["lone", "p50_us"]), at(["lone", "floor_p50_us"])),
+                row("alone p99 µs", at(["lone", "p99_us"]), at(["lone", "floor_p99_us"])),
+                row(
+                    "contended/s",
+                    at(["contended", "intents_per_s"]),
+                    format!("{} of uncontended", at(["contended", "ratio"])),
+                ),
+                row("stored/payload", one("amplification"), String::new()),
+            ],
+        );
         output.line(String::new());
         let stages: Vec<Vec<String>> =
             self.stages().into_iter().map(|(name, time)| vec![name.to_owned(), format!("{time:.1}")]).collect();

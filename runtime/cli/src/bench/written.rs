@@ -122,14 +122,7 @@ impl<'a> Written<'a> {
     }
 
     /// Rows by an integer column that counts `factor` for each leaf.
-    async fn follow(
-        &self,
-        table: &Table,
-        column: &str,
-        from: u64,
-        to: u64,
-        factor: u64,
-    ) -> Result<Vec<Row>, CliError> {
+    async fn follow(&self, table: &Table, column: &str, from: u64, to: u64, factor: u64) -> Result<Vec<Row>, CliError> {
         let after = |leaf: u64| i64::try_from(leaf * factor).unwrap_or(i64::MAX) - 1;
         let limit = usize::try_from(to - from).unwrap_or(usize::MAX);
         let mut rows = self.database.follow(table, column, Some(after(from)), limit).await?;
@@ -219,8 +212,7 @@ impl<'a> Written<'a> {
 
     /// Tiles, checkpoint and log head, as each batch that ended in these leaves wrote them.
     fn ends_of_batches(&self, from: u64, to: u64, steps: &mut [Step]) -> Result<(), CliError> {
-        let [log, checkpoints, meta] =
-            [self.table(name::LOG)?, self.table(name::CHECKPOINT)?, self.table(name::META)?];
+        let [log, checkpoints, meta] = [self.table(name::LOG)?, self.table(name::CHECKPOINT)?, self.table(name::META)?];
         for (size, row) in self.checkpoints.range(from + 1..=to) {
             let (size, place) = (*size, size - 1 - from);
             let (name, previous) = (text(&checkpoints, row, "log")?, count(&checkpoints, row, "previous")?);
