@@ -167,7 +167,8 @@ impl Pipeline {
         let keep = |said: &Said| {
             let (statement, evidence) = (&said.signed.statement, said.evidence.as_ref());
             let fork = evidence.filter(|evidence| matches!(evidence, Evidence::Fork(_)));
-            let stops = statement.node == self.shared.name || fork.is_some();
+            let proven = evidence.is_some_and(|evidence| evidence.stops(&self.built.directory));
+            let stops = statement.node == self.shared.name || proven;
             Kept {
                 holds: statement.withdraws.is_none() && statement.record.is_some() && stops,
                 message: evidence.and_then(|evidence| evidence.message(&self.built.directory)),

@@ -48,9 +48,11 @@ impl Walk<'_> {
             self.broken_objection(tables, row, Code::EvidenceBroken, "statement", &problem);
         }
         let (evidence, holds) = match self.evidence(found, row, &signed) {
+            // What a fork proves depends on keys, and an event of the directory is damaged.
+            Ok(evidence) if !self.agreed.mended.is_empty() => (evidence, told_holds(found, row)),
             Ok(evidence) => {
-                let holds = projection.holds(&signed.statement, evidence.as_ref());
-                (evidence, holds)
+                let proven = evidence.as_ref().is_some_and(|evidence| evidence.stops(&self.agreed.directory));
+                (evidence, projection.holds(&signed.statement, proven))
             }
             Err(problem) => {
                 self.broken_objection(tables, row, Code::EvidenceBroken, "evidence", &problem);
@@ -62,7 +64,6 @@ impl Walk<'_> {
             }
         };
         if !self.agreed.mended.is_empty() {
-            // What a fork proves depends on keys, and an event of the directory is damaged.
             self.comparison.mask(name::OBJECTION, vec![Cell::Text(signed.id.to_string())], "message");
         }
         let message = evidence.as_ref().and_then(|evidence| evidence.message(&self.agreed.directory));

@@ -23,7 +23,8 @@ impl Projection {
         directory: &Directory,
         states: &States,
     ) {
-        let holds = self.holds(&signed.statement, evidence);
+        let proven = evidence.is_some_and(|evidence| evidence.stops(directory));
+        let holds = self.holds(&signed.statement, proven);
         let message = evidence.and_then(|evidence| evidence.message(directory));
         let position = self.append_same_time(leaf_hash(&signed.leaf()));
         let stored = evidence.map(Evidence::stored);
@@ -32,9 +33,8 @@ impl Projection {
     }
 
     /// Whether a record stops for a statement: this node's own, or one that proves itself.
-    pub(crate) fn holds(&self, statement: &Statement, evidence: Option<&Evidence>) -> bool {
+    pub(crate) fn holds(&self, statement: &Statement, proven: bool) -> bool {
         let own = self.ledger.log.split('/').next() == Some(statement.node.as_str());
-        let proven = matches!(evidence, Some(Evidence::Fork(_)));
         statement.withdraws.is_none() && statement.record.is_some() && (own || proven)
     }
 

@@ -222,6 +222,12 @@ impl Evidence {
         }
     }
 
+    /// Whether it proves to everybody that a record has two histories.
+    #[must_use]
+    pub fn stops(&self, directory: &crate::directory::Directory) -> bool {
+        matches!(self, Evidence::Fork(fork) if fork.check(directory).is_ok_and(|forked| forked.stops))
+    }
+
     /// The evidence as it is stored; what the statement's digest is of.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {

@@ -11,6 +11,9 @@
 
 mod clocks;
 mod disputes;
+mod edited;
+mod forwards;
+mod liar;
 mod pair;
 #[path = "../../../core/tests/path/world.rs"]
 mod world;
