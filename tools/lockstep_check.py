@@ -655,6 +655,8 @@ class Check:
             for part in ("changes", "notifications"):
                 found = commitment(body[part]["salt"], f"lockstep.{part}.v1", content=body[part]["content"], **inside)
                 expect(sealed.get(part), found, f"{what}: commitment to the {part} of {section}")
+            for number, told in enumerate(body["notifications"]["content"]):
+                expect(told["index"], number, f"{what}: the number of a notification of {section}")
             content, _, _, hidden = self.sections.get(section, (None, 0, None, False))
             for operation in body["changes"]["content"]:
                 if not hidden:

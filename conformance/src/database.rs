@@ -6,6 +6,7 @@
 mod cells;
 mod commits;
 mod outbox;
+mod peers;
 mod reads;
 mod sample;
 mod shapes;
@@ -63,6 +64,8 @@ cases! {
     "pending notifications come in their order" => outbox::pending,
     "noting a delivery twice is noting it once" => outbox::twice,
     "what was delivered stays delivered" => outbox::stays,
+    "what is seen of another node stands in place of what was seen before" => peers::replaced,
+    "what is seen of another node leaves the log's head alone" => peers::leaves_head,
 }
 
 /// Runs all cases, one after the other.

@@ -3,7 +3,7 @@
 //! The modules mirror those of the other adapters: `connect` opens and refuses, `ddl` makes the tables
 //! and `views` the views beside them, `bind` turns cells into arguments and stored values into cells,
 //! `write` turns a batch into statements, `commit` is the one committer, `read` and `query` everything that
-//! reads, `outbox` the deliveries.
+//! reads, `outbox` the deliveries, `peers` what is noted of other nodes.
 //!
 //! It owns how rows are stored, nothing of what they mean. See the crate's README for the life of a commit.
 
@@ -13,12 +13,15 @@ mod commit;
 mod connect;
 mod ddl;
 mod outbox;
+mod peers;
 mod query;
 mod read;
 mod views;
 mod write;
 
-use lockstep_core::database::{Answer, Batch, CommitError, Database, DatabaseError, Delivery, Pending, Snapshot};
+use lockstep_core::database::{
+    Answer, Batch, CommitError, Database, DatabaseError, Delivery, PeerSeen, Pending, Snapshot,
+};
 use lockstep_core::tables::{Cell, Row, Table};
 
 pub use connect::{APPLICATION_ID, FORMAT, SqliteConfig, SqliteDatabase};
@@ -73,5 +76,9 @@ impl Database for SqliteDatabase {
 
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
         Box::pin(outbox::deliver(self, deliveries))
+    }
+
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>> {
+        Box::pin(peers::note(self, peers))
     }
 }

@@ -22,11 +22,16 @@ pub(crate) async fn deliver(database: &SqliteDatabase, deliveries: &[Delivery]) 
     if deliveries.is_empty() {
         return Ok(());
     }
+    let statements = deliveries.iter().map(statement).collect::<Result<Vec<_>, _>>();
+    note(database, statements.map_err(|detail| DatabaseError::Unavailable { detail })?).await
+}
+
+/// Changes operational columns, in one transaction and in its turn among commits.
+pub(crate) async fn note(database: &SqliteDatabase, statements: Vec<Statement>) -> Result<(), DatabaseError> {
     let unavailable = |detail: String| DatabaseError::Unavailable { detail };
     let Some(committer) = &database.committer else {
         return Err(unavailable("the database is open read-only".to_owned()));
     };
-    let statements = deliveries.iter().map(statement).collect::<Result<Vec<_>, _>>().map_err(unavailable)?;
     match committer.run(move |writer| Box::pin(writer.transact(statements))).await {
         Some(Ok(())) => Ok(()),
         Some(Err(CommitError::Conflict)) | None => Err(unavailable("the committer stopped".to_owned())),

@@ -1,4 +1,4 @@
-//! The views beside the tables: history, changes, entitlements.
+//! The views beside the tables: history, changes, entitlements, the state of the network.
 //!
 //! All are plain joins over indexed columns, so that a filter by record or by projected value reaches an index
 //! (`tests/views.rs` reads the query plans).
@@ -26,6 +26,9 @@ pub(crate) fn of(tables: &[Table]) -> Vec<(String, String)> {
         let arms: Vec<String> = records.iter().map(|table| entitlement(&table.name)).collect();
         let body = if arms.is_empty() { nothing() } else { arms.join("\nUNION ALL\n") };
         views.push(view(name::ENTITLEMENT.to_owned(), &body));
+    }
+    if tables.iter().any(|table| table.name == name::PEER) {
+        views.push(view(name::NETWORK_STATUS.to_owned(), &network_status()));
     }
     views
 }
@@ -74,6 +77,25 @@ fn changes(spec: &str) -> String {
         name::EVENT,
         name::CHANGE,
         literal(spec)
+    )
+}
+
+/// A row for each other node of the network. Whom nothing was noted of was never reached.
+fn network_status() -> String {
+    let seconds = |time: &str| format!("CAST(strftime('%s', {time}) AS INTEGER)");
+    format!(
+        "SELECT n.node AS node, n.participant AS participant, coalesce(p.reachable, 0) AS reachable, p.since AS since,\n  \
+         coalesce(p.behind_events, 0) AS behind_events,\n  \
+         CASE WHEN p.behind_since IS NULL THEN 0 ELSE max(0, {} - {}) END AS behind_s,\n  \
+         p.last_error AS last_error, p.at AS at\n\
+         FROM {} AS n\nJOIN {} AS o ON o.participant = n.participant\nLEFT JOIN {} AS p ON p.node = n.node\n\
+         WHERE n.status = 'active' AND o.status = 'active' AND n.node <> (SELECT m.value FROM {} AS m WHERE m.key = 'node')",
+        seconds("'now'"),
+        seconds("p.behind_since"),
+        name::NODE,
+        name::PARTICIPANT,
+        name::PEER,
+        name::META,
     )
 }
 

@@ -134,7 +134,8 @@ fn bytes(write: &Write) -> usize {
     }
 }
 
-fn statement(table: &Table, chunk: &[Write]) -> Result<Statement, String> {
+/// One statement for writes that are alike.
+pub(crate) fn statement(table: &Table, chunk: &[Write]) -> Result<Statement, String> {
     let mut arguments = SqliteArguments::default();
     for write in chunk {
         match write {

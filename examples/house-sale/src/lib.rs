@@ -7,12 +7,13 @@ use serde_json::Map;
 struct List {
     buyer: String,
     inspector: String,
+    supervisor: Option<String>,
     /// Whatever else the manifest lets through; what a listing must hold, the spec says.
     #[serde(flatten)]
     listing: Map<String, Value>,
 }
 
-/// The seller offers the house and says who negotiates and who inspects.
+/// The seller offers the house and says who negotiates, who inspects and who supervises.
 fn list(cx: &mut Context, args: List) -> Outcome {
     cx.require(!cx.exists(), "listed_already", "this house is listed already")?;
     cx.require_role("seller")?;
@@ -23,7 +24,8 @@ fn list(cx: &mut Context, args: List) -> Outcome {
     cx.set("negotiation", &json!({"offers": []}))?;
     cx.grant("seller", cx.actor())?;
     cx.grant("buyer", &args.buyer)?;
-    cx.grant("inspector", &args.inspector)
+    cx.grant("inspector", &args.inspector)?;
+    args.supervisor.map_or(Ok(()), |supervisor| cx.grant("supervisor", &supervisor))
 }
 
 #[derive(Deserialize)]

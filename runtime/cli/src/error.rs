@@ -48,7 +48,8 @@ impl CliError {
 
     pub(crate) fn status(&self) -> u8 {
         match self.code {
-            Code::Usage => 2,
+            // Not signed at all: the verb was the wrong one for such a spec.
+            Code::Usage | Code::RawChanges => 2,
             Code::OutcomeUnknown | Code::Overloaded | Code::DirectoryInUse => 6,
             code if code.class() == CodeClass::Refused => 3,
             Code::DirectoryRefused | Code::PackageRefused | Code::QueryRefused => 3,

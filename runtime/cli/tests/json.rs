@@ -51,6 +51,8 @@ fn every_verb_prints_what_its_schema_says() {
     one("key-new", 0, &["key", "new", "carol"]);
     one("key-show", 0, &["key", "show", "carol"]);
     one("key-list", 0, &["key", "list"]);
+    one("token", 0, &["token", "--as", "bob", "--ttl", "5m"]);
+    one("error", 2, &["token", "--as", "bob", "--ttl", "25h"]);
     one("contract-deploy", 0, &["contract", "deploy", package().to_str().unwrap()]);
     one("contract-list", 0, &["contract", "list"]);
 

@@ -9,7 +9,8 @@
 //!   [`CommitError::Unknown`], and the caller asks [`Database::head`], which waits out a transaction that may
 //!   still be running and then reads what happened.
 //! - Reads never wait for a commit and never make one wait. What a [`Snapshot`] returns is all of one moment.
-//! - Only `commit` and [`Database::deliver`] change rows; only [`Database::prepare`] changes tables. A future
+//! - Only `commit`, [`Database::deliver`] and [`Database::note_peers`] change rows, the latter two only operational
+//!   columns, and all of one database take turns; only [`Database::prepare`] changes tables. A future
 //!   that is dropped leaves no transaction open.
 //! - What comes back is what the tables hold, not what was written: a value that the column's kind could not
 //!   hold comes back as [`Cell::Foreign`].
@@ -167,6 +168,40 @@ pub struct Delivery {
     pub result: Result<Timestamp, String>,
 }
 
+/// What a node sees of another one at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerSeen {
+    /// The other node.
+    pub node: String,
+    /// Since when it is connected; `None` where it is not.
+    pub since: Option<Timestamp>,
+    /// What it sent that waits for something.
+    pub behind_events: u64,
+    /// Since when something does.
+    pub behind_since: Option<Timestamp>,
+    /// Why the last connection failed or ended.
+    pub last_error: Option<String>,
+    /// When it was seen like this.
+    pub at: Timestamp,
+}
+
+impl PeerSeen {
+    /// Its row in `lockstep_peer`.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        let time = |time: Option<Timestamp>| time.map_or(Cell::Null, Cell::Timestamp);
+        vec![
+            Cell::Text(self.node.clone()),
+            Cell::Boolean(self.since.is_some()),
+            time(self.since),
+            Cell::count(self.behind_events),
+            time(self.behind_since),
+            self.last_error.as_ref().map_or(Cell::Null, |error| Cell::Text(error.replace('\0', ""))),
+            Cell::Timestamp(self.at),
+        ]
+    }
+}
+
 /// A participant's database.
 pub trait Database: Send + Sync {
     /// Makes the tables match: creates them, adds nullable columns and indexes, makes the views anew. `tables`
@@ -205,4 +240,7 @@ pub trait Database: Send + Sync {
     fn undelivered(&self, limit: usize) -> Pending<'_, Result<Vec<Row>, DatabaseError>>;
     /// Notes deliveries in the outbox; repeating it changes nothing.
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>>;
+    /// Notes what is seen of other nodes, each in place of what was noted of it before. Takes its turn among commits;
+    /// it need not be durable.
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>>;
 }

@@ -154,11 +154,13 @@ fn read_header(json: &Json) -> Result<Header, ShapeError> {
     Ok(header)
 }
 
-/// A notification in an event's openings.
+/// Most notifications of one intent, and so of one section of an event.
+pub const MAX_NOTIFICATIONS: usize = 900;
+
+/// A notification in an event's openings. It is numbered within its event and section and nowhere else: who may
+/// not read another section must not learn from a gap how many it had.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notification {
-    /// Order among all notifications of the intent, from 0.
-    pub index: u64,
     /// The business event's type.
     pub kind: String,
     /// Its data.
@@ -209,7 +211,8 @@ impl SectionBody {
         let list = self
             .notifications
             .iter()
-            .map(|one| json!({"index": one.index, "type": one.kind.as_str(), "data": one.data.clone()}));
+            .enumerate()
+            .map(|(index, one)| json!({"index": index, "type": one.kind.as_str(), "data": one.data.clone()}));
         Json::from(list.collect::<Vec<_>>())
     }
 }
@@ -455,11 +458,12 @@ fn read_body(name: &str, json: &Json) -> Result<SectionBody, ShapeError> {
     let mut list = Vec::new();
     for one in notifications.array("content")? {
         let mut inner = Fields::of(one, "notification")?;
-        list.push(Notification {
-            index: inner.count("index")?,
-            kind: inner.text("type")?.to_owned(),
-            data: inner.need("data")?.clone(),
-        });
+        let (index, place) = (inner.count("index")?, list.len());
+        if index != place as u64 || place >= MAX_NOTIFICATIONS {
+            let wanted = format!("{place}, and {MAX_NOTIFICATIONS} notifications at most");
+            return Err(ShapeError::new(format!("{name}/notifications/index"), wanted, index.to_string()));
+        }
+        list.push(Notification { kind: inner.text("type")?.to_owned(), data: inner.need("data")?.clone() });
         inner.finish()?;
     }
     notifications.finish()?;

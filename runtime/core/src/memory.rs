@@ -14,7 +14,9 @@ mod store;
 
 use store::{Key, Part, Stored, Tables, apply, arranged, found, head_in, note, own_table, part, shape, widened};
 
-use crate::database::{Answer, Batch, CommitError, Database, DatabaseError, Delivery, Page, Pending, Snapshot};
+use crate::database::{
+    Answer, Batch, CommitError, Database, DatabaseError, Delivery, Page, PeerSeen, Pending, Snapshot,
+};
 use crate::tables::{Cell, Row, Table, name};
 
 /// A failure to come.
@@ -137,6 +139,21 @@ impl MemoryDatabase {
     }
 }
 
+impl MemoryDatabase {
+    fn note_peers_now(&self, peers: &[PeerSeen]) -> Result<(), DatabaseError> {
+        let table = own_table(name::PEER)?;
+        let mut tables = locked(&self.tables);
+        let Some(stored) = tables.get_mut(name::PEER).map(Arc::make_mut) else {
+            return Err(shape(&table, "it is not there"));
+        };
+        for peer in peers {
+            let columns = table.columns.iter().map(|column| column.name.clone());
+            stored.rows.insert(vec![Part::Text(peer.node.clone())], columns.zip(peer.row()).collect());
+        }
+        Ok(())
+    }
+}
+
 fn first_by(table: &Table, column: &str, mut rows: Vec<Row>, limit: usize) -> Vec<Row> {
     let at = table.position(column);
     rows.sort_by_key(|row| at.and_then(|at| row.get(at)).map(part));
@@ -220,6 +237,10 @@ impl Database for MemoryDatabase {
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
         self.deliver_now(deliveries);
         Box::pin(ready(Ok(())))
+    }
+
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>> {
+        Box::pin(ready(self.note_peers_now(peers)))
     }
 }
 

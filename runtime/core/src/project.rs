@@ -217,7 +217,7 @@ impl Projection {
         let row = rows::intent_row(intent, outcome, events, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
         for event in events {
-            self.event(intent, event, directory, position);
+            self.event(intent, outcome, event, directory, position);
         }
         position
     }
@@ -252,12 +252,20 @@ impl Projection {
         position
     }
 
-    fn event(&mut self, intent: &VerifiedIntent, event: &SealedEvent, directory: &Directory, position: u64) {
+    fn event(
+        &mut self,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        event: &SealedEvent,
+        directory: &Directory,
+        position: u64,
+    ) {
         self.write(name::EVENT, Write::Insert(rows::event_row(intent, event, directory, &self.ledger.log, position)));
         for row in rows::change_rows(event) {
             self.write(name::CHANGE, Write::Insert(row));
         }
-        for row in rows::outbox_rows(event, position) {
+        let place = outcome.events.iter().position(|id| *id == event.id).unwrap_or_default();
+        for row in rows::outbox_rows(event, position, place) {
             self.write(name::OUTBOX, Write::Insert(row));
         }
         if let Some(table) = &event.entry.versions {

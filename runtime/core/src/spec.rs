@@ -25,6 +25,9 @@ const TAKEN_ENDINGS: [&str; 3] = ["_history", "_changes", "_version"];
 /// Most sections, roles or projected columns that a spec may have.
 const MAX_PARTS: usize = 64;
 
+/// Most sections of a record, the parties included.
+pub(crate) const MAX_SECTIONS: usize = MAX_PARTS + 1;
+
 /// Why a spec is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum SpecError {

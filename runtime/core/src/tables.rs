@@ -157,6 +157,12 @@ impl Table {
         self.comment.clone_from(&later.comment);
     }
 
+    /// Whether it is about this node's own work only: nothing proves a row of it, or that one is missing.
+    #[must_use]
+    pub fn is_operational(&self) -> bool {
+        self.columns.iter().all(|column| column.class == Class::Operational)
+    }
+
     /// The positions of the key's columns.
     #[must_use]
     pub fn key_positions(&self) -> Vec<usize> {
@@ -276,6 +282,12 @@ pub mod name {
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
     /// What other nodes sequenced, with the proof that it is in their logs.
     pub const FEED: &str = "lockstep_feed";
+    /// Intents that were handed over to the node that sequences them, with what was signed about that.
+    pub const FORWARD: &str = "lockstep_forward";
+    /// What this node last saw of the others.
+    pub const PEER: &str = "lockstep_peer";
+    /// View: who is connected, and who is behind.
+    pub const NETWORK_STATUS: &str = "lockstep_network_status";
     /// What this node and others object to.
     pub const OBJECTION: &str = "lockstep_objection";
     /// View: who may do what with which section of which record, from seq to seq.
@@ -376,6 +388,8 @@ pub fn own_tables() -> Vec<Table> {
         log(),
         checkpoint(),
         feed(),
+        forward(),
+        peer(),
         objection(),
     ]
 }
@@ -572,7 +586,7 @@ fn outbox() -> Table {
                 "position",
                 Kind::Integer,
                 "log leaf",
-                "Order among all notifications: 1000000 times the leaf's position, plus the index within the intent",
+                "Order among all notifications here: 1000000 times the leaf's position, plus 58500 for each record of the intent before, 900 for each section before, and the index"
             )
             .derived(
                 "section",
@@ -626,6 +640,65 @@ fn feed() -> Table {
     .sealed("note", Kind::LongText, "the other node's signature", "C2SP signed note that the path leads to")
     .unique(&["log", "position"])
     .done()
+}
+
+/// Nothing in it is evidence, its key neither: another node is reached or not.
+fn peer() -> Table {
+    let draft = Draft::new(name::PEER, Role::Own, &["node"], "What this node, while it ran, last saw of the others");
+    let operational = |draft: Draft, name: &str, kind, nullable, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, "nothing", comment)
+    };
+    let draft = operational(draft, "node", Kind::Text, false, "The other node");
+    let draft = operational(draft, "reachable", Kind::Boolean, false, "Whether it is connected");
+    let draft = operational(draft, "since", Kind::Timestamp, true, "Since when it is");
+    let draft = operational(draft, "behind_events", Kind::Integer, false, "What it sent that waits for something");
+    let draft = operational(draft, "behind_since", Kind::Timestamp, true, "Since when something does");
+    let draft = operational(draft, "last_error", Kind::LongText, true, "Why the last connection failed or ended");
+    operational(draft, "at", Kind::Timestamp, false, "When it was seen like this").done()
+}
+
+fn forward() -> Table {
+    let own = |draft: Draft, name: &str, kind, nullable, proved_by, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, proved_by, comment)
+    };
+    let draft = Draft::new(
+        name::FORWARD,
+        Role::Own,
+        &["node", "intent_id", "position"],
+        "Intents that one node handed over to another that sequences them, a row for each record, at both",
+    )
+    .derived("node", Kind::Text, "envelope", "The node that handed it over")
+    .derived("intent_id", Kind::Text, "envelope", "The intent")
+    .derived("position", Kind::Integer, "envelope", "Which of the intent's records, from 0");
+    let draft = own(draft, "record_id", Kind::Text, false, "nothing", "That record; the envelope hides it")
+        .derived("count", Kind::Integer, "envelope", "How many intents that node has handed over for it, from 1")
+        .derived("sequencer", Kind::Text, "envelope", "The node that it was handed over to")
+        .derived("forwarded_at", Kind::Timestamp, "envelope", "When, by the clock of the node that handed it over")
+        .sealed("envelope", Kind::Bytes, "node's signature", "What the node signed before it handed it over");
+    let draft = own(draft, "expires_at", Kind::Timestamp, false, "nothing", "When the intent expires");
+    let draft = own(draft, "status", Kind::Text, false, "nothing", "pending or ended, as far as this node has noted");
+    let draft = own(
+        draft,
+        "taken",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "The sequencer's acknowledgement; NULL before it came",
+    );
+    let draft = own(
+        draft,
+        "ended",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "How it ended, where lockstep_intent does not have it",
+    );
+    own(draft, "submission", Kind::Bytes, true, "nothing", "The intent, to be sent again, as long as it is pending")
+        .unique(&["node", "record_id", "count"])
+        .index(&["intent_id"])
+        .index(&["record_id"])
+        .index(&["status"])
+        .done()
 }
 
 fn objection() -> Table {

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
 use lockstep_core::directory::Directory;
+use lockstep_core::sync::Share;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
@@ -22,7 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) jobs: Vec<(Job, Decided)>,
     pub(crate) nonces: Vec<(String, Digest)>,
     pub(crate) batch: Batch,
-    pub(crate) note: String,
+    /// The signed head of the log after it; `None` where the batch leaves the log as it is.
+    pub(crate) note: Option<String>,
     /// Leaves of the log after it.
     pub(crate) size: u64,
     /// Set where the batch holds an event of the directory.
@@ -86,7 +88,11 @@ fn jobs_of(prepared: Prepared) -> Vec<Job> {
 
 /// Commits a batch, as often as it takes to know.
 async fn commit(shared: &Shared, batch: &Batch) -> Fate {
+    let began = std::time::Instant::now();
     let fate = commit_until_known(shared, batch).await;
+    if matches!(fate, Fate::Committed) {
+        shared.meters.committed(batch, began.elapsed());
+    }
     shared.held_up.store(false, Ordering::Relaxed);
     fate
 }
@@ -105,8 +111,9 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
             Err(CommitError::Unknown { .. } | CommitError::Conflict) => {
                 // The head says what happened; reading it waits out a transaction that may still run.
                 match database.head().await {
-                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
+                    // A batch that leaves the log as it is says the same when it is written twice.
                     Ok(head) if head == batch.expected_head => {}
+                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
                     Ok(_) => return Fate::Stop(CommitError::Conflict.to_string()),
                     Err(_) => {}
                 }
@@ -119,7 +126,8 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
 
 /// What follows a commit before anybody hears of it.
 async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
-    write_checkpoint(&shared.parts.checkpoint, &prepared.note).map_err(|error| error.to_string())?;
+    let Some(note) = &prepared.note else { return Ok(()) };
+    write_checkpoint(&shared.parts.checkpoint, note).map_err(|error| error.to_string())?;
     if let Some(directory) = &prepared.directory {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
         for (job, _) in &prepared.jobs {
@@ -132,7 +140,18 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
     shared.objections.note(&prepared.objections);
     shared.leaves.store(prepared.size, Ordering::Relaxed);
     shared.commits.send_modify(|commits| *commits += 1);
+    tell_arrivals(shared, prepared);
     Ok(())
+}
+
+/// Whoever handed an intent over and waits for its outcome hears of it from the commit itself.
+fn tell_arrivals(shared: &Shared, prepared: &Prepared) {
+    let Some(network) = shared.network.get() else { return };
+    for (job, _) in &prepared.jobs {
+        if let Work::Received { shares, .. } = &job.work {
+            network.arrived(shares.iter().filter_map(Share::intent).collect());
+        }
+    }
 }
 
 fn reply(prepared: Prepared) -> Feedback {

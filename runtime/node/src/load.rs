@@ -147,6 +147,16 @@ pub(crate) async fn last_head(database: &dyn Database, log: &str) -> Result<Opti
     Ok(heads.max_by_key(|(size, _)| *size))
 }
 
+/// The last signed head here of the logs of another node, as it was signed.
+pub(crate) async fn last_head_note(database: &dyn Database, log: &str) -> Result<Option<String>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::FEED) else { return Ok(None) };
+    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
+    let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
+    let last = notes.max_by_key(|note| Checkpoint::parse(note).map_or(0, |(head, _)| head.size));
+    Ok(last.map(str::to_owned))
+}
+
 /// The outcome of another node's log with the highest position of those that are here.
 pub(crate) async fn last_heard(database: &dyn Database, log: &str) -> Result<Option<Heard>, DatabaseError> {
     let own = own_tables_by_name();

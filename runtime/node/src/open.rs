@@ -23,6 +23,7 @@ use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::load;
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::objections::Objections;
 use crate::pipeline;
@@ -171,6 +172,8 @@ pub(crate) struct Shared {
     stopped: Mutex<Option<String>>,
     /// Whether the committer waits for a database that does not take its batch.
     pub(crate) held_up: AtomicBool,
+    /// What it counts.
+    pub(crate) meters: Meters,
     /// Batches committed since the start.
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
@@ -349,6 +352,7 @@ impl Node {
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
+            meters: Meters::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
@@ -413,6 +417,16 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.parts.clock.now()
+    }
+
+    /// Leaves of this node's log after the last commit that is signed for.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.shared.leaves.load(Ordering::Relaxed)
+    }
+
+    /// What it counts.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// How many intents wait for their turn.

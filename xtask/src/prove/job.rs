@@ -1,9 +1,11 @@
 //! One run of a proof: its scale and seed, what is counted, and a journal from which an interrupted run goes on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use lockstep_core::json::{Json, Limits, Object, json};
 
@@ -76,7 +78,8 @@ impl Job {
     /// Starts or goes on: the journal of the same proof, scale, seed and commit is taken up.
     pub(super) fn start(name: &'static str, scale: f64, seed: u64) -> Result<Job, String> {
         let folder = tree::target().join("proof");
-        let scratch = folder.join(format!("{name}-scratch"));
+        // Two runs at a time must not clean up under each other.
+        let scratch = folder.join(format!("{name}-{seed}-{scale}-scratch"));
         let failed = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
         std::fs::create_dir_all(&scratch).map_err(|error| failed(&scratch, error))?;
         let journal_path = folder.join(format!("{name}-{seed}-{scale}-{}.journal", record::commit()));
@@ -96,46 +99,88 @@ impl Job {
         (scaled as u64).max(1)
     }
 
-    /// Runs cases `0..count`, each with dice and an empty folder of its own; those of an interrupted run count
-    /// without being run again.
+    /// Runs cases `0..count`, `at_once` at a time, each with its number, dice and an empty folder of its own; those of
+    /// an interrupted run count without being run again. What the cases count does not depend on their order.
     pub(crate) fn cases(
         &mut self,
         count: u64,
-        mut work: impl FnMut(&mut Dice, &Path) -> Result<Totals, String>,
+        at_once: usize,
+        work: impl Fn(u64, &mut Dice, &Path) -> Result<Totals, String> + Sync,
     ) -> Result<(), String> {
-        for number in 0..count {
-            if let Some(done) = self.done.remove(&number) {
-                self.totals.add(done);
-                continue;
+        let done = (0..count).filter_map(|number| self.done.remove(&number).map(|totals| (number, totals)));
+        let (numbers, totals): (BTreeSet<u64>, Vec<Totals>) = done.unzip();
+        totals.into_iter().for_each(|totals| self.totals.add(totals));
+        let (next, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+        let (seed, scratch) = (self.seed, self.scratch.clone());
+        let (finished, cases) = mpsc::channel();
+        let worker = |finished: mpsc::Sender<(u64, Result<Totals, String>)>| {
+            while !failed.load(Ordering::Relaxed) {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return;
+                }
+                if !numbers.contains(&number) {
+                    let result = one(number, seed, &scratch, &work);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    // Who counts is there until the last worker has gone.
+                    drop(finished.send((number, result)));
+                }
             }
-            let folder = self.scratch.join(number.to_string());
-            drop(std::fs::remove_dir_all(&folder));
-            std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-            let mut totals = work(&mut Dice::of(self.seed, number), &folder)?;
-            totals.failures.iter_mut().for_each(|failure| *failure = format!("case {number}: {failure}"));
-            if totals.failures.is_empty() {
-                // What went well needs no looking at.
-                drop(std::fs::remove_dir_all(&folder));
-            } else {
-                println!("case {number} failed; its files are kept in {}", folder.display());
+        };
+        std::thread::scope(|scope| {
+            let worker = &worker;
+            for _ in 0..at_once.max(1) {
+                let finished = finished.clone();
+                scope.spawn(move || worker(finished));
             }
-            let line =
-                json!({"case": number, "counts": totals.counts_to_json(), "failures": totals.failures_to_json()});
-            writeln!(self.journal, "{line}").map_err(|error| format!("{}: {error}", self.journal_path.display()))?;
-            self.totals.add(totals);
-        }
+            drop(finished);
+            cases.into_iter().try_for_each(|(number, result)| self.note(number, result?))
+        })
+    }
+
+    fn note(&mut self, number: u64, totals: Totals) -> Result<(), String> {
+        let line = json!({"case": number, "counts": totals.counts_to_json(), "failures": totals.failures_to_json()});
+        writeln!(self.journal, "{line}").map_err(|error| format!("{}: {error}", self.journal_path.display()))?;
+        self.totals.add(totals);
         Ok(())
     }
 
     /// Ends it: the journal has served.
     pub(super) fn finish(self) -> Totals {
         drop(std::fs::remove_file(&self.journal_path));
+        // Only where nothing was kept in it.
+        drop(std::fs::remove_dir(&self.scratch));
         self.totals
     }
 
     pub(super) fn counted(&self) -> &Totals {
         &self.totals
     }
+}
+
+/// Runs one case; what went well needs no looking at, and its folder goes.
+fn one(
+    number: u64,
+    seed: u64,
+    scratch: &Path,
+    work: &impl Fn(u64, &mut Dice, &Path) -> Result<Totals, String>,
+) -> Result<Totals, String> {
+    let folder = scratch.join(number.to_string());
+    drop(std::fs::remove_dir_all(&folder));
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut totals = work(number, &mut Dice::of(seed, number), &folder)?;
+    totals.failures.iter_mut().for_each(|failure| *failure = format!("case {number}: {failure}"));
+    if totals.failures.is_empty() {
+        drop(std::fs::remove_dir_all(&folder));
+    } else {
+        println!("case {number} failed; its files are kept in {}", folder.display());
+    }
+    Ok(totals)
+}
+
+/// As many cases at once as there are processors.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// The cases that a journal holds; a torn last line is a case that was not finished.

@@ -5,6 +5,7 @@
 //! same code.
 
 mod dice;
+mod honest;
 mod job;
 mod network;
 mod record;
@@ -42,6 +43,12 @@ const PROOFS: &[Proof] = &[
         about: "evidence alone makes the same tables; the same signed intents make the same events on every database, in batches or alone",
         small: 0.02,
         run: replay::run,
+    },
+    Proof {
+        name: "honest",
+        about: "among honest nodes nobody is accused, whatever comes in whichever order, and all end equal",
+        small: 0.1,
+        run: honest::run,
     },
     Proof {
         name: "network",

@@ -44,7 +44,7 @@ const LONGEST_STORM: Duration = Duration::from_secs(180);
 pub(super) fn run(job: &mut Job) -> Result<(), String> {
     rust::release()?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
-    job.cases(job.scaled(CASES), |dice, folder| one(dice, folder, &runtime))
+    job.cases(job.scaled(CASES), 1, |_, dice, folder| one(dice, folder, &runtime))
 }
 
 fn one(dice: &mut Dice, folder: &Path, runtime: &tokio::runtime::Runtime) -> Result<Totals, String> {
@@ -190,7 +190,6 @@ fn note(world: &World, books: &[Book], totals: &mut Totals) {
     for book in books {
         totals.count("intents_submitted", book.submitted);
         totals.count("intents_repeated", book.repeated);
-        totals.count("told_by_the_sequencer_only", book.told_elsewhere);
         totals.count("intents_acknowledged", u64::try_from(book.acknowledged.len()).unwrap_or(0));
         for one in &book.acknowledged {
             totals.count(if one.status == "applied" { "applied" } else { "rejected" }, 1);

@@ -18,6 +18,7 @@ use lockstep_core::database::Database;
 use lockstep_core::memory::MemoryDatabase;
 use lockstep_vm::{WasmConfig, WasmEngine};
 
+use super::job::processors;
 use super::{Dice, Job, Totals};
 use compare::{Compared, storage, tables};
 use story::{Packages, Story};
@@ -31,7 +32,7 @@ pub(super) fn run(job: &mut Job) -> Result<(), String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| error.to_string())?;
     let engine = Arc::new(WasmEngine::new(WasmConfig::default()).map_err(|error| error.to_string())?);
     let packages = Packages::read()?;
-    job.cases(job.scaled(STORIES), |dice, folder| {
+    job.cases(job.scaled(STORIES), processors(), |_, dice, folder| {
         let story = Story::make_up(dice, &packages)?;
         runtime.block_on(one(&story, &engine, dice, folder))
     })

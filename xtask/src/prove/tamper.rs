@@ -17,6 +17,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::database::Database;
 use lockstep_vm::{WasmConfig, WasmEngine};
 
+use super::job::processors;
 use super::replay::story::{Packages, Story};
 use super::replay::world::{Manner, World, sqlite};
 use super::{Dice, Job, Totals};
@@ -36,10 +37,8 @@ pub(super) fn run(job: &mut Job) -> Result<(), String> {
     let engine = Arc::new(WasmEngine::new(WasmConfig::default()).map_err(|error| error.to_string())?);
     let packages = Packages::read()?;
     let kinds = if job.scale < EVERYTHING { 1 } else { usize::MAX };
-    let mut number = 0;
-    job.cases(job.scaled(DATABASES), |dice, folder| {
+    job.cases(job.scaled(DATABASES), processors(), |number, dice, folder| {
         let edited = number % EDITED == 0;
-        number += 1;
         runtime.block_on(case(&packages, &engine, dice, folder, edited.then_some(kinds)))
     })
 }

@@ -21,8 +21,8 @@ use crate::output::{Output, Style};
 const PATIENCE: &str = "20s";
 /// The sections that the four are to see differently.
 const SECTIONS: [&str; 3] = ["listing", "negotiation", "inspection"];
-/// Those who may not see the negotiation.
-const UNENTITLED: [&str; 2] = ["inspector", "regulator"];
+/// Who may not see the negotiation; a regulator supervises, and sees all.
+const UNENTITLED: [&str; 1] = ["inspector"];
 
 /// The four, in the order in which they come.
 struct Network {
@@ -45,6 +45,10 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
     let (shown, hidden) = (network.negotiation_to(&["buyer"])?, network.negotiation_to(&UNENTITLED)?);
     let sides = network.side_by_side(context).await?;
     beat_sides(context.output, &sides, shown, hidden);
+    let executed = network.executed_again("regulator")?;
+    context
+        .output
+        .line(format!("  the regulator's node took {} outcomes in, and ran {} of them again", executed.0, executed.1));
     let back = network.cut_off(context).await?;
     let (shown, hidden) =
         (shown.max(network.negotiation_to(&["buyer"])?), hidden.max(network.negotiation_to(&UNENTITLED)?));
@@ -130,9 +134,12 @@ impl Network {
     /// People and the contract: proposed by one, approved by all who have a vote.
     fn agree(&self, dir: &Path) -> Result<(), CliError> {
         self.wait()?;
-        for (name, person, roles) in
-            [("seller", "alice", "seller"), ("buyer", "bob", "buyer purchaser"), ("inspector", "ivy", "inspector")]
-        {
+        for (name, person, roles) in [
+            ("seller", "alice", "seller"),
+            ("buyer", "bob", "buyer purchaser"),
+            ("inspector", "ivy", "inspector"),
+            ("regulator", "rita", "supervisor"),
+        ] {
             let mut arguments = vec!["actor", "add", person];
             for role in roles.split(' ') {
                 arguments.extend(["--role", role]);
@@ -164,7 +171,7 @@ impl Network {
 
     fn sell(&self) -> Result<(), CliError> {
         title(self.output, 2, "Each signs at its own node; the seller's orders the record, everybody else checks it.");
-        let listing = json!({"buyer": "bob@buyer", "inspector": "ivy@inspector", "address": "1 Elm Street", "asking_price": "350000.00", "rooms": 4});
+        let listing = json!({"buyer": "bob@buyer", "inspector": "ivy@inspector", "supervisor": "regulator", "address": "1 Elm Street", "asking_price": "350000.00", "rooms": 4});
         let price = |price: &str| json!({"price": price});
         self.step("seller", "alice", "list", &listing)?;
         self.wait()?;
@@ -172,6 +179,7 @@ impl Network {
         self.step("buyer", "bob", "offer", &price("320000.00"))?;
         self.step("seller", "alice", "counter_offer", &price("345000.00"))?;
         self.step("inspector", "ivy", "offer", &price("1000000.00"))?;
+        self.step("regulator", "rita", "inspect", &json!({"passed": false, "findings": ["By decree."]}))?;
         self.step("buyer", "bob", "offer", &price("345000.00"))?;
         self.wait()
     }
@@ -190,6 +198,17 @@ impl Network {
             }
         }
         Ok(sum)
+    }
+
+    /// How many outcomes a node has taken in since it started, and how many of them it executed again.
+    fn executed_again(&self, name: &str) -> Result<(u64, u64), CliError> {
+        let status = self.named(name).does(&["network", "status"])?;
+        let peers = status.get("peers").and_then(Json::as_array).unwrap_or_default();
+        let sum = |level: &str| {
+            let of = |peer: &Json| peer.get("compared").and_then(|compared| compared.get(level)).and_then(Json::as_u64);
+            peers.iter().filter_map(of).sum::<u64>()
+        };
+        Ok((sum("full") + sum("partial"), sum("full")))
     }
 
     async fn side_by_side(&self, context: &Context) -> Result<Vec<Side>, CliError> {
@@ -283,8 +302,7 @@ fn beat_sides(output: Output, sides: &[Side], shown: u64, hidden: u64) {
         })
         .collect();
     output.table(&["database", "head", "listing", "negotiation", "inspection", "scope", "verify"], &rows);
-    output
-        .line(format!("  bytes of negotiation sent to inspector and regulator: {hidden}; to the buyer: {shown} bytes"));
+    output.line(format!("  bytes of negotiation sent to the inspector: {hidden}; to the buyer: {shown} bytes"));
 }
 
 fn next(output: Output, dir: &Path, good: bool, took: Duration) {

@@ -19,6 +19,7 @@ use crate::keys::Key;
 use crate::output::Style;
 use crate::scenarios::{against_history, run_scenarios, scenarios_of};
 use crate::stored::Stored;
+use crate::verbs::contracts;
 use crate::verbs::directory::change;
 use crate::way::Way;
 use lockstep_cli::contract::{BuildError, BuildOptions, NewError, build, new_contract};
@@ -133,16 +134,7 @@ pub(crate) async fn run(context: &Context, verb: ContractVerb) -> Result<Exit, C
             way.close(&home).await?;
         }
         ContractVerb::Approve { wanted, yes } => return approve(context, &wanted, yes).await,
-        ContractVerb::List => {
-            let all = describe_all(&Stored::open(&context.home()?).await?.directory().await?);
-            output.document(&all.iter().cloned().collect::<Json>());
-            let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-            let rows: Vec<Vec<String>> = all
-                .iter()
-                .map(|one| ["name", "version", "status", "digest"].iter().map(|name| text(one, name)).collect())
-                .collect();
-            output.table(&["contract", "version", "status", "digest"], &rows);
-        }
+        ContractVerb::List => return contracts::run(context).await,
     }
     Ok(Exit::Done)
 }
@@ -367,26 +359,4 @@ fn describe_one(directory: &Directory, package: &Package) -> Json {
     let status = directory.package(&package.digest()).map(|contract| contract.status.as_str());
     let manifest = &package.manifest;
     json!({"name": manifest.name.as_str(), "version": manifest.version.to_string(), "digest": package.digest().to_string(), "status": status})
-}
-
-fn describe_all(directory: &Directory) -> Vec<Json> {
-    let versions = directory
-        .contracts()
-        .iter()
-        .flat_map(|(name, versions)| versions.iter().map(move |(version, contract)| (name, version, contract)));
-    versions
-        .map(|(name, version, contract)| {
-            let approvals: Json =
-                contract.approvals.iter().map(|participant| json!({"participant": participant.as_str()})).collect();
-            let missing = directory.voters().filter(|voter| !contract.approvals.contains(*voter)).map(Json::from);
-            let missing: Json = match contract.status {
-                Status::Proposed => missing.collect(),
-                _ => Json::Array(Vec::new()),
-            };
-            json!({
-                "name": name.as_str(), "version": version.to_string(), "digest": contract.manifest.digest().to_string(),
-                "status": contract.status.as_str(), "approvals": approvals, "missing": missing
-            })
-        })
-        .collect()
 }

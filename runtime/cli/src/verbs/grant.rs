@@ -1,16 +1,17 @@
 //! `lockstep grant` and `ungrant`: who may do what with a section of one record, from its next seq on.
 //!
 //! Rights come from roles, and roles from the record's parties: so this is a signed intent that opens or closes
-//! memberships there. A contract that governs the spec has its own methods for that.
+//! memberships there. A contract that governs the spec has its own methods for that, and this names them.
 
 use std::collections::BTreeSet;
 
 use clap::Args;
 use lockstep_core::codes::Code;
-use lockstep_core::directory::SpecEntry;
+use lockstep_core::directory::{Directory, SpecEntry};
 use lockstep_core::execute::may;
 use lockstep_core::json::{Json, Limits, json};
 use lockstep_core::names::{ActorId, ParticipantName, SpecName};
+use lockstep_core::package::RecordUse;
 use lockstep_core::parties::{Member, members};
 use lockstep_core::spec::{Mode, PARTIES, RecordSpec};
 
@@ -103,6 +104,9 @@ async fn read(context: &Context, args: &GrantArgs) -> Result<(Wanted, std::sync:
     if !entry.spec.sections.contains_key(args.section.as_str()) {
         return Err(usage(format!("spec {spec} has no section {}", args.section)));
     }
+    if !entry.spec.raw_changes {
+        return Err(governed(&directory, &entry, &args.record, record));
+    }
     let mode =
         [Mode::Create, Mode::Modify, Mode::Read, Mode::Audit].into_iter().find(|mode| mode.as_str() == args.mode);
     let wanted = Wanted {
@@ -116,6 +120,26 @@ async fn read(context: &Context, args: &GrantArgs) -> Result<(Wanted, std::sync:
         actor,
     };
     Ok((wanted, entry))
+}
+
+/// A contract decides who takes part, where one governs: this says by which of its methods, for this verb would only
+/// sign what is rejected.
+fn governed(directory: &Directory, entry: &SpecEntry, wanted: &str, record: &str) -> CliError {
+    let contract = directory.contracts().get(&entry.contract).and_then(|versions| versions.get(&entry.version));
+    let methods = contract.iter().flat_map(|contract| &contract.manifest.methods);
+    let admits = |usage: &RecordUse| {
+        usage.spec == entry.name && !usage.creates && usage.writes.iter().any(|section| section == PARTIES)
+    };
+    let calls = methods.filter(|(_, method)| method.records.iter().any(admits));
+    let calls: Vec<String> =
+        calls.map(|(name, _)| format!("lockstep submit {}.{name} {record} --args …", entry.contract)).collect();
+    let hint = if calls.is_empty() {
+        format!("no method of {} changes who takes part in a record that is there; a new version could", entry.contract)
+    } else {
+        format!("{}; lockstep contract show {} says what they take", calls.join(", or "), entry.contract)
+    };
+    let message = format!("contract {} governs {wanted}, and who takes part in it", entry.contract);
+    CliError::new(Code::RawChanges, message).hint(hint)
 }
 
 fn subject(text: &str) -> Result<(String, Option<String>), CliError> {

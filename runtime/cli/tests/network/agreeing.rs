@@ -26,10 +26,16 @@ fn a_version_is_active_after_both_have_approved() {
         let list = organisation.does("contract-list", &["contract", "list"]);
         let one = &list.as_array().unwrap()[0];
         assert_eq!(text(one, "status"), "active", "{}", organisation.name);
-        assert_eq!(one.get("approvals").and_then(Json::as_array).map(<[Json]>::len), Some(2), "{one}");
+        let approvals = one.get("approvals").and_then(Json::as_array).unwrap();
+        let who: Vec<String> = approvals.iter().map(|one| text(one, "actor")).collect();
+        assert_eq!(who, ["admin@seller", "admin@buyer"], "in the order of the directory, {one}");
+        assert!(text(&approvals[0], "time") < text(&approvals[1], "time"));
+        assert_eq!(one.get("records"), Some(&Json::from(0)));
         organisation.is_clean();
     }
     assert_eq!(text(&seller.submits("alice", "list", &listing()), "status"), "applied");
+    let list = seller.does("contract-list", &["contract", "list"]);
+    assert_eq!(list.as_array().unwrap()[0].get("records"), Some(&Json::from(1)), "{list}");
 }
 
 #[test]
@@ -41,6 +47,7 @@ fn nobody_approves_without_reading() {
     assert_ne!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
     let list = buyer.does("contract-list", &["contract", "list"]);
     assert_eq!(text(&list.as_array().unwrap()[0], "status"), "proposed");
+    assert_eq!(list.as_array().unwrap()[0].get("missing"), Some(&lockstep_core::json::json!(["buyer"])));
     let ran = buyer.place.run_with(&["contract", "approve", "house_sale@1.0.0"], "yes\n");
     assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
     assert!(ran.stdout.contains("negotiation") || ran.stderr.contains("negotiation"), "the plan is shown");

@@ -13,7 +13,10 @@ mod demo;
 mod forks;
 mod invitations;
 mod joining;
+mod noted;
+mod observer;
 mod organisation;
+mod overdue;
 mod replicas;
 mod strangers;
 #[path = "../support/mod.rs"]

@@ -145,7 +145,7 @@ impl Comparison {
             }
         }
         let mut extra = Vec::new();
-        for found in tables.iter() {
+        for found in tables.iter().filter(|found| !found.table.is_operational()) {
             for row in found.indexes().filter(|row| found.seen.get(*row) == Some(&false)) {
                 let key = found.key_of(row);
                 let record = self.record_of(&found.table, found.rows.get(row).map(Vec::as_slice).unwrap_or_default());

@@ -5,7 +5,7 @@
 
 use crate::codes::Code;
 use crate::engine::{Host, HostError};
-use crate::event::Notification;
+use crate::event::{MAX_NOTIFICATIONS, Notification};
 use crate::json::{Json, Operation, Pointer, json};
 use crate::package::Package;
 use crate::spec::PARTIES;
@@ -13,15 +13,12 @@ use crate::spec::PARTIES;
 use super::draft::DraftRecord;
 use super::{Job, Rejected, entitle};
 
-/// Most notifications of one intent.
-const MAX_NOTIFICATIONS: u64 = 1000;
-
 pub(super) struct Execution<'a> {
     job: &'a Job<'a>,
     drafts: Vec<DraftRecord>,
     method: &'a str,
     package: &'a Package,
-    notifications: u64,
+    notifications: usize,
     trace: Vec<String>,
     stopped: Option<Rejected>,
 }
@@ -172,10 +169,9 @@ impl Host for Execution<'_> {
             return Err(self.stop(Code::Limits, format!("more than {MAX_NOTIFICATIONS} notifications")));
         }
         self.trace.push(format!("notify {record} {section} {kind}"));
-        let notification = Notification { index: self.notifications, kind: kind.to_owned(), data };
         self.notifications += 1;
         if let Some(draft) = self.drafts.get_mut(index) {
-            draft.notify(section, notification);
+            draft.notify(section, Notification { kind: kind.to_owned(), data });
         }
         Ok(())
     }

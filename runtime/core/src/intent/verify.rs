@@ -87,6 +87,32 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
     Ok(intent)
 }
 
+/// What a submission says, whoever signed it: enough to count it where the door turns it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The intent.
+    pub id: Digest,
+    /// What was signed, or is said to be.
+    pub payload: Payload,
+    /// Its records, in order.
+    pub records: Vec<crate::names::RecordId>,
+}
+
+/// Reads a submission without asking who signed it and whether it may come now.
+///
+/// # Errors
+/// [`Refusal`] where it is malformed, or an opening does not fit.
+pub fn told(bytes: &[u8], limits: &Limits) -> Result<Told, Refusal> {
+    let mut json = parse(bytes, limits, "submission")?;
+    let openings = match &mut json {
+        Json::Object(object) => object.remove("openings"),
+        _ => None,
+    };
+    let openings = openings.ok_or_else(|| Refusal::new(Code::Malformed, "a submission has a member `openings`"))?;
+    let VerifiedIntent { id, payload, targets, .. } = open(&json, &openings, limits)?;
+    Ok(Told { id, payload, records: targets.into_iter().map(|target| target.record).collect() })
+}
+
 /// The node that a submission is for, as far as it can be read.
 #[must_use]
 pub fn sequencer(bytes: &[u8]) -> Option<NodeName> {

@@ -7,16 +7,16 @@ use crate::crypto::Digest;
 use crate::database::Write;
 use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status, addresses_to_json};
 use crate::disputes::Stop;
-use crate::event::{Applied, Header, Notification};
+use crate::event::{Applied, Header, MAX_NOTIFICATIONS, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
 use crate::log::Tile;
 use crate::outcome::Outcome;
-use crate::package::FORMAT;
+use crate::package::{FORMAT, MAX_RECORDS};
 use crate::received::Place;
 use crate::record::RecordState;
 use crate::seal::SealedEvent;
-use crate::spec::PARTIES;
+use crate::spec::{MAX_SECTIONS, PARTIES};
 use crate::sync::SignedObjection;
 use crate::tables::{Cell, Row, Table, name};
 use crate::time::Timestamp;
@@ -351,7 +351,21 @@ pub fn cloud_event(
     })
 }
 
-pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
+/// Positions of notifications that one leaf of the log has room for.
+const PER_LEAF: usize = 1_000_000;
+
+const _: () = assert!(MAX_RECORDS * MAX_SECTIONS * MAX_NOTIFICATIONS <= PER_LEAF, "every notification has a position");
+
+/// Where a notification stands among all of a node. Every section of a record has room of its own, so that this
+/// depends on no other notification: not on hidden ones, and not on rows that were tampered with.
+fn outbox_position(header: &Header, leaf: u64, place: usize, section: &str, index: usize) -> u64 {
+    let before = header.sections.keys().take_while(|name| name.as_str() < section).count();
+    let within = (place * MAX_SECTIONS + before) * MAX_NOTIFICATIONS + index;
+    leaf * PER_LEAF as u64 + within as u64
+}
+
+/// The notifications of the event that stands at `place` in its outcome, whose leaf is at `leaf`.
+pub(super) fn outbox_rows(event: &SealedEvent, leaf: u64, place: usize) -> Vec<Row> {
     let mut rows = Vec::new();
     for (section, body) in &event.openings.sections {
         for (index, notification) in body.notifications.iter().enumerate() {
@@ -364,7 +378,7 @@ pub(super) fn outbox_rows(event: &SealedEvent, position: u64) -> Vec<Row> {
                     cloud_event(&event.header, &event.id, event.entry.name.as_str(), section, index, notification)
                         .canonical(),
                 ),
-                Cell::count(position * 1_000_000 + notification.index),
+                Cell::count(outbox_position(&event.header, leaf, place, section, index)),
                 text(section),
                 text(event.id),
                 text("pending"),

@@ -1,6 +1,7 @@
 //! Honest runs: whatever happens on the way, nobody is accused, and in the end all hold the same.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use lockstep_core::crypto::{Digest, Signer};
 use lockstep_core::directory::Body;
@@ -17,9 +18,12 @@ use crate::world::{Wish, World, actor, key, members, notify, op, read, record, s
 
 const ACTORS: [&str; 4] = ["ann@acme", "bob@bolt", "ivy@crane", "gus@gaze"];
 
-/// How many runs in all; more, for whoever has the time, by the variable `SYNC_RUNS`.
-fn runs() -> u64 {
-    std::env::var("SYNC_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+/// The seeds, one for each run: a thousand from 0 on, unless `SYNC_RUNS` and `SYNC_FROM` say otherwise, as the proof
+/// `honest` does.
+fn seeds() -> Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let from = number("SYNC_FROM").unwrap_or(0);
+    from..from + number("SYNC_RUNS").unwrap_or(1_000)
 }
 
 /// Parties that go on from those before as they must: one membership closed or opened, or both.
@@ -213,14 +217,16 @@ fn quarter(which: u64) {
         sequencer
     });
     let (mut total, mut done) = ([0; 4], 0);
-    for seed in (0..runs()).filter(|seed| seed % 4 == which) {
+    for seed in seeds().filter(|seed| seed % 4 == which) {
         let counts = run(seed, &base);
         total.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         done += 1;
     }
     let [applied, rejected, full, partial] = total;
+    // The proof `honest` adds these up.
     println!(
-        "{done} honest runs: {applied} intents applied, {rejected} rejected; {full} compared in full, {partial} in part"
+        "{}",
+        json!({"runs": done, "applied": applied, "rejected": rejected, "compared_full": full, "compared_partial": partial})
     );
     assert!(applied > 2 * done && rejected > done && full > done && partial > done);
 }

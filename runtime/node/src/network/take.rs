@@ -8,7 +8,7 @@ use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::json::json;
 use lockstep_core::names::RecordId;
 use lockstep_core::package::Package;
-use lockstep_core::sync::{Feed, Grown, Message, Share, Wait, grown};
+use lockstep_core::sync::{Feed, Grown, Level, Message, Share, Wait, grown};
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard;
@@ -164,6 +164,7 @@ impl Session {
         let taken = self.receive(&shares).await?;
         let (mut held, mut directory, mut settled) = (Vec::new(), false, false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
+        self.note_compared(&taken);
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
@@ -209,7 +210,8 @@ impl Session {
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;
             if !fetched.is_empty() {
-                self.receive(&fetched).await?;
+                let taken = self.receive(&fetched).await?;
+                self.note_compared(&taken);
             }
         }
         Ok(held)
@@ -235,6 +237,18 @@ impl Session {
             Err(SubmitError::Unrecorded) => Ok(vec![Taken::Blocked; shares.len()]),
             taken => taken.map_err(|error| Ended::Own(error.to_string())),
         }
+    }
+
+    /// Counts how far what was applied could be compared.
+    fn note_compared(&self, taken: &[Taken]) {
+        let count = |level: Level| {
+            let applied = taken
+                .iter()
+                .filter(|one| matches!(one, Taken::Applied(found) | Taken::Settled(found) if *found == level));
+            applied.count() as u64
+        };
+        let (full, partial) = (count(Level::Full), count(Level::Partial));
+        self.network.peer(&self.peer, |peer| peer.compared = (peer.compared.0 + full, peer.compared.1 + partial));
     }
 
     /// Whether the peer is the node that sequenced a share.

@@ -250,7 +250,7 @@ async fn a_row_that_its_database_refuses_blocks_its_record_and_no_other_until_it
     assert_eq!((row["kind"].as_str(), row["seq"].as_count()), (Some("blocked"), Some(2)));
     pair.bolt.is_clean().await;
     assert!(objections(&pair.acme).is_empty(), "it is nobody else's matter");
-    pair.bolt.database.refuse_nothing();
+    pair.bolt.database.refuse("");
     pair.bolt.until("it goes on", |bolt| deal(&deals, bolt, "one") == at(3, "full")).await;
     assert_eq!(objections(&pair.bolt).len(), 2);
     pair.bolt.is_clean().await;

@@ -14,6 +14,8 @@
 mod bed;
 mod clocks;
 mod disputes;
+mod forwards;
+mod liar;
 mod pair;
 #[path = "../../../core/tests/path/world.rs"]
 mod world;

@@ -18,14 +18,14 @@ use lockstep_core::memory_transport::MemoryNetwork;
 use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
 use lockstep_core::sync::{Feed, Hello, Message};
-use lockstep_core::tables::{Cell, Row, Table};
+use lockstep_core::tables::{Cell, Row, Table, name, own_tables};
 use lockstep_core::transport::{Bounds, Transport};
-use lockstep_node::{Network, Node, NodeConfig, Parts, Serving, join, keep_connected};
+use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitError, join, keep_connected};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::bed::Gated;
-use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, set};
+use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, op, set};
 
 /// How long anything here may take: other tests run beside it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ pub struct Side {
     pub database: Arc<Gated>,
     folder: PathBuf,
     parts: Parts,
-    network: Arc<MemoryNetwork>,
+    pub network: Arc<MemoryNetwork>,
     stop: watch::Sender<bool>,
     connecting: JoinHandle<()>,
 }
@@ -176,6 +176,11 @@ impl Pair {
         panic!("acme ends the connection");
     }
 
+    /// Ann's intent that changes a deal.
+    pub fn edit(&mut self, name: &str) -> Wish {
+        self.world.call("ann@acme", "edit", name, vec![op("open", "add", "/title", "better")])
+    }
+
     /// The intent that makes a deal of ann's with bob.
     pub fn deal(&mut self, name: &str) -> Wish {
         let parties = members(&[("owner", "ann@acme", 1), ("partner", "bob@bolt", 1)]);
@@ -192,11 +197,13 @@ impl Side {
         self.start().await;
     }
 
+    /// Starts the node from its database.
     pub async fn start(&mut self) {
         let name = self.node.name().to_string();
         (self.node, self.stop, self.connecting) = started(&self.parts, &self.network, &name).await;
     }
 
+    /// Stops the node as a process ends.
     pub async fn halt(&mut self) {
         self.stop.send_replace(true);
         (&mut self.connecting).await.unwrap();
@@ -248,6 +255,44 @@ impl Side {
         let mut snapshot = self.database.snapshot().await.unwrap();
         let report = audit(snapshot.as_mut(), Known::default(), &mut |_| {}).await.unwrap();
         assert!(report.is_clean(), "{}: {:#?}", self.node.name(), report.findings);
+    }
+
+    /// Submits while the test goes on.
+    pub fn begin(&self, wish: &Wish) -> JoinHandle<Result<Decided, SubmitError>> {
+        let (node, bytes) = (self.node.clone(), wish.bytes());
+        tokio::spawn(async move { node.submit(bytes, PATIENCE).await })
+    }
+
+    /// What is handed over, in the order of the counts.
+    pub fn forwards(&self) -> Vec<BTreeMap<String, Cell>> {
+        let table = own_tables().into_iter().find(|table| table.name == name::FORWARD).unwrap();
+        let mut rows = self.rows(&table);
+        rows.sort_by_key(|row| row["count"].clone());
+        rows
+    }
+
+    /// How many intents have an outcome here.
+    pub fn intents(&self) -> usize {
+        self.database.memory.contents().get(name::INTENT).map_or(0, Vec::len)
+    }
+
+    /// Waits until all of so many intents that are handed over are acknowledged.
+    pub async fn acknowledged(&self, count: usize) {
+        let taken = |row: &BTreeMap<String, Cell>| row["taken"] != Cell::Null;
+        self.until("they are acknowledged", |side| side.forwards().iter().filter(|row| taken(row)).count() == count)
+            .await;
+    }
+
+    /// Waits until so many intents that were handed over have ended.
+    pub async fn ends(&self, count: usize) {
+        let ended = |row: &&BTreeMap<String, Cell>| row["status"] == Cell::Text("ended".to_owned());
+        self.until("they end", |side| side.forwards().iter().filter(ended).count() == count).await;
+    }
+
+    /// How an intent ended here.
+    pub async fn status(&self, wish: &Wish) -> String {
+        let outcome = lockstep_node::outcome(self.node.database(), &wish.id()).await.unwrap().unwrap();
+        outcome.get("status").and_then(Json::as_str).unwrap().to_owned()
     }
 
     pub async fn submit(&self, wish: &Wish) -> String {

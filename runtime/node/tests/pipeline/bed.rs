@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lockstep_core::clock::ManualClock;
 use lockstep_core::database::{
-    Answer, Batch, CommitError, Database, DatabaseError, Delivery, Pending, Snapshot, Write,
+    Answer, Batch, CommitError, Database, DatabaseError, Delivery, PeerSeen, Pending, Snapshot, Write,
 };
 use lockstep_core::json::Json;
 use lockstep_core::memory::MemoryDatabase;
@@ -69,14 +69,9 @@ impl Gated {
         }
     }
 
-    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word.
+    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word; no word, nothing is refused.
     pub fn refuse(&self, word: &str) {
-        *self.refused.lock().unwrap() = Some(word.to_owned());
-    }
-
-    /// Takes every row again.
-    pub fn refuse_nothing(&self) {
-        *self.refused.lock().unwrap() = None;
+        *self.refused.lock().unwrap() = Some(word.to_owned()).filter(|word| !word.is_empty());
     }
 
     /// Answers so many reads, and then so many not.
@@ -199,6 +194,9 @@ impl Database for Gated {
     }
     fn deliver<'a>(&'a self, deliveries: &'a [Delivery]) -> Pending<'a, Result<(), DatabaseError>> {
         self.memory.deliver(deliveries)
+    }
+    fn note_peers<'a>(&'a self, peers: &'a [PeerSeen]) -> Pending<'a, Result<(), DatabaseError>> {
+        self.memory.note_peers(peers)
     }
 }
 
