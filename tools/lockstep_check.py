@@ -192,6 +192,18 @@ def path_root(leaf, index, size, path):
     return found
 
 
+def two_histories(exhibits):
+    """Whether the leaves of a proof of a fork are of one record or one intent, and not of one log alone."""
+    leaves = [exhibit["leaf"] for exhibit in exhibits]
+    if not all(leaves):
+        return False
+    headers = [leaf["header"] for leaf in leaves]
+    records = {header["record"] if header else None for header in headers}
+    seqs = [header["seq"] for header in headers if header]
+    near = len(seqs) == 2 and seqs[1] - seqs[0] in (0, 1)
+    return (near and len(records) == 1) or len({leaf["outcome"]["leaf"]["intent"] for leaf in leaves}) == 1
+
+
 class Tiles:
     """The rows of lockstep_log: 64 hashes each, those of tile level L at tree level 6 L."""
 
@@ -704,7 +716,7 @@ class Check:
         for column, projection in self.entry.get("projections", {}).items():
             expected[column] = projected(content(projection["section"]), projection["pointer"], projection["type"])
         expected.update(record_id=self.record, lockstep_seq=int(header["seq"]), lockstep_head=head, lockstep_contract=self.on,
-                        lockstep_scope="disputed" if self.record in self.held() else "partial" if hidden else "full",
+                        lockstep_scope=self.stopped() or ("partial" if hidden else "full"),
                         lockstep_hidden=canonical(hidden) if hidden else None,
                         lockstep_updated_at=header["time"])
         self.cells(self.spec, self.record, rows[0], expected)
@@ -744,10 +756,12 @@ class Check:
         said = f", {len(objections)} of objections" if objections else ""
         return f"{len(leaves)} leaves, each hash is in the tree; {own} of its own, {len(self.received)} received{said}"
 
-    def held(self):
-        """The records that stop: an objection to them stands that is this node's own, or proves itself."""
-        rows = self.rows("SELECT record_id FROM lockstep_objection WHERE holds AND withdrawn_at IS NULL")
-        return {row["record_id"] for row in rows}
+    def stopped(self):
+        """Why the record stops: an objection to it stands that is this node's own, or proves itself."""
+        rows = self.rows("SELECT kind FROM lockstep_objection WHERE record_id = ? AND holds AND withdrawn_at IS NULL",
+                         self.record)
+        kinds = {row["kind"] for row in rows}
+        return None if not kinds else "blocked" if kinds == {"blocked"} else "disputed"
 
     def objection(self, row, ends):
         """The leaf of an objection, whose statement its node signed and whose columns say what it says."""
@@ -757,11 +771,11 @@ class Check:
             raise Wrong(f"{what}: its statement is not signed by node {said['node']}")
         evidence = row["evidence"] if row["evidence"] is None else bytes(row["evidence"])
         own = said["node"] == self.meta.get("node")
-        proof = evidence is not None and "fork" in parse(evidence, what + ": evidence")
+        proof = None if evidence is None else parse(evidence, what + ": evidence").get("fork")
         if evidence is not None or (said["evidence"] and (own or said["kind"] == "fork")):
             expect(sha256(evidence or b""), said["evidence"], what + ": the digest of its evidence")
         count = lambda name: None if said[name] is None else int(said[name])
-        stops = said["withdraws"] is None and said["record"] is not None and (own or proof)
+        stops = said["withdraws"] is None and said["record"] is not None and (own or (proof and two_histories(proof)))
         self.cells("lockstep_objection", row["objection_id"], row, {
             "objection_id": sha256(payload), "node": said["node"], "kind": said["kind"], "log": said["log"],
             "position": count("position"), "intent_id": said["intent"], "record_id": said["record"],

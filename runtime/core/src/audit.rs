@@ -12,7 +12,8 @@
 //! In reading order: `found` reads the tables, `votes` learns which network and log this is and where its batches
 //! end, `chain` orders the directory, `leaves` orders the log, `derive` walks it, with `agreed` and `placed` for
 //! events of the directory, `objected` for objections, `decided` and `rerun` for intents, `changed` and `restored` for events of records;
-//! `compare` holds found against expected, in the `words` that people read; `heads` has the log's signed heads.
+//! `compare` holds found against expected, in the `words` that people read; `heads` has the log's signed heads,
+//! `forwards` what was handed over to other nodes and by them.
 //! `rebuild` and `rehearse` use the same walk: one writes what it derives, one tries a new package along it.
 
 mod agreed;
@@ -21,6 +22,7 @@ mod changed;
 mod compare;
 mod decided;
 mod derive;
+mod forwards;
 mod found;
 mod heads;
 mod leaves;

@@ -15,7 +15,7 @@ use crate::time::Timestamp;
 
 pub use draft::{Draft, Submission};
 pub use stored::StoredIntent;
-pub use verify::{Door, Refusal, StoredError, Whole, read_stored, sequencer, verify};
+pub use verify::{Door, Refusal, StoredError, Told, Whole, read_stored, sequencer, told, verify};
 pub(crate) use verify::{Inspected, inspect};
 
 /// DSSE payload type of an intent.

@@ -6,7 +6,9 @@
 mod again;
 mod compare;
 mod continued;
+mod ended;
 mod fork;
+mod forward;
 mod growth;
 mod heads;
 mod message;
@@ -18,12 +20,14 @@ mod viewer;
 
 pub(crate) use again::{executable, whole};
 pub use compare::{Arrived, Comparing, Comparison, Complaint, Directories, Heard, Level, Objection, Wait, compare};
+pub use ended::End;
 pub use fork::{Exhibit, ExhibitLeaf, Fork, Forked};
+pub use forward::{Counted, FORWARD_TYPE, Forward, TAKEN_TYPE, Taken, forward_row};
 pub use growth::{Grown, Growth, LogHead, grown};
 pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
 pub use objecting::{Objecting, objected, records_of};
 pub use objection::{Evidence, OBJECTION_TYPE, SignedObjection, Statement};
-pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use share::{Share, SharedEvent, Source, SourceEvent, cut_openings, needed_contents, reads_call, share};
 pub use twice::{Again, Had, again};
-pub use viewer::{Part, Seen, Viewer};
+pub use viewer::{Part, Reader, Rights, Seen, Viewer};

@@ -282,6 +282,8 @@ pub mod name {
     pub const CHECKPOINT: &str = "lockstep_checkpoint";
     /// What other nodes sequenced, with the proof that it is in their logs.
     pub const FEED: &str = "lockstep_feed";
+    /// Intents that were handed over to the node that sequences them, with what was signed about that.
+    pub const FORWARD: &str = "lockstep_forward";
     /// What this node last saw of the others.
     pub const PEER: &str = "lockstep_peer";
     /// View: who is connected, and who is behind.
@@ -386,6 +388,7 @@ pub fn own_tables() -> Vec<Table> {
         log(),
         checkpoint(),
         feed(),
+        forward(),
         peer(),
         objection(),
     ]
@@ -654,6 +657,50 @@ fn peer() -> Table {
     operational(draft, "at", Kind::Timestamp, false, "When it was seen like this").done()
 }
 
+fn forward() -> Table {
+    let own = |draft: Draft, name: &str, kind, nullable, proved_by, comment: &str| {
+        draft.add(name, kind, nullable, Class::Operational, proved_by, comment)
+    };
+    let draft = Draft::new(
+        name::FORWARD,
+        Role::Own,
+        &["node", "intent_id", "position"],
+        "Intents that one node handed over to another that sequences them, a row for each record, at both",
+    )
+    .derived("node", Kind::Text, "envelope", "The node that handed it over")
+    .derived("intent_id", Kind::Text, "envelope", "The intent")
+    .derived("position", Kind::Integer, "envelope", "Which of the intent's records, from 0");
+    let draft = own(draft, "record_id", Kind::Text, false, "nothing", "That record; the envelope hides it")
+        .derived("count", Kind::Integer, "envelope", "How many intents that node has handed over for it, from 1")
+        .derived("sequencer", Kind::Text, "envelope", "The node that it was handed over to")
+        .derived("forwarded_at", Kind::Timestamp, "envelope", "When, by the clock of the node that handed it over")
+        .sealed("envelope", Kind::Bytes, "node's signature", "What the node signed before it handed it over");
+    let draft = own(draft, "expires_at", Kind::Timestamp, false, "nothing", "When the intent expires");
+    let draft = own(draft, "status", Kind::Text, false, "nothing", "pending or ended, as far as this node has noted");
+    let draft = own(
+        draft,
+        "taken",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "The sequencer's acknowledgement; NULL before it came",
+    );
+    let draft = own(
+        draft,
+        "ended",
+        Kind::Bytes,
+        true,
+        "sequencer's signature, where it is there",
+        "How it ended, where lockstep_intent does not have it",
+    );
+    own(draft, "submission", Kind::Bytes, true, "nothing", "The intent, to be sent again, as long as it is pending")
+        .unique(&["node", "record_id", "count"])
+        .index(&["intent_id"])
+        .index(&["record_id"])
+        .index(&["status"])
+        .done()
+}
+
 fn objection() -> Table {
     Draft::new(
         name::OBJECTION,
@@ -667,7 +714,7 @@ fn objection() -> Table {
         "kind",
         Kind::Text,
         "statement",
-        "What is wrong: fork, chain, unsigned, backdated, rights, opening or execution",
+        "What is wrong: fork, chain, unsigned, backdated, rights, opening, execution; blocked by this database",
     )
     .derived("log", Kind::Text, "statement", "The log that the outcome stands in, NODE/INCARNATION")
     .maybe("position", Kind::Integer, "statement", "Position of the outcome's leaf in that log, from 0")
@@ -751,7 +798,7 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("lockstep_seq", Kind::Integer, "header", "Position of its last event in its chain")
         .derived("lockstep_head", Kind::Text, "header", "Id of its last event")
         .derived("lockstep_contract", Kind::Text, "header", "The contract version it is on, NAME@VERSION")
-        .derived("lockstep_scope", Kind::Text, "header", "full, partial, missing, disputed or blocked")
+        .derived("lockstep_scope", Kind::Text, "header", "full, partial, disputed or blocked")
         .maybe(
             HIDDEN,
             Kind::Json,

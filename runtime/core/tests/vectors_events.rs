@@ -10,16 +10,17 @@ mod vectors_story;
 use std::path::PathBuf;
 
 use data_encoding::BASE64;
-use lockstep_core::crypto::{ALGORITHMS, Context, Digest, Envelope, PublicKey, Salt, Signer, commit};
+use lockstep_core::crypto::{Context, Digest, Envelope, PublicKey, Salt, Signer, commit};
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::event::{EventOpenings, Header, seal_section};
-use lockstep_core::intent::{Call, Door, INTENT_TYPE, Target, verify};
+use lockstep_core::intent::{Call, Door, INTENT_TYPE, Target, told, verify};
 use lockstep_core::json;
 use lockstep_core::json::{Json, Limits, Object};
 use lockstep_core::log::{Checkpoint, leaf_hash, verify_inclusion};
 use lockstep_core::names::{NodeName, RecordId};
 use lockstep_core::outcome::{Outcome, directory_leaf};
 use lockstep_core::received::{Place, Received};
+use lockstep_core::sync::{Forward, Taken};
 use lockstep_core::time::Timestamp;
 use vectors_story::{NODE_KEY, Story, bytes, key, story_call, time};
 
@@ -249,31 +250,31 @@ fn intents(story: &Story) -> String {
     print(
         "Submissions at the door of `node` at `now`, under `directory`: those let in with the intent's id, the others with the \
          code of the refusal. `submission` is the JSON that is sent; where its spelling matters, `text` is. \
-         `forwards`: the wrapper that a node signs when it passes an intent on (used from the next issue on). Secret keys are one byte 32 times: 1 admin@acme, 2 alice@acme, 3 bob@buyer, 4 dave@acme, 10 node acme, 11 node buyer.",
+         `forwards`: the wrapper that a node signs when it hands an intent over, and what the sequencer may answer. Secret keys are one byte 32 times: 1 admin@acme, 2 alice@acme, 3 bob@buyer, 4 dave@acme, 10 node acme, 11 node buyer.",
         &members,
         &vectors,
     )
 }
 
-/// What node buyer would sign when it forwards the story's second intent; docs/spec/envelopes.md.
+/// What node buyer signs when it hands the story's second intent over, and what node acme answers; docs/spec/envelopes.md.
 fn forwards(story: &Story) -> Json {
     let intent = &story.decided[1];
-    let payload = parse(&intent.submission.envelope.payload);
-    let records = payload
-        .get("records")
-        .unwrap()
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|record| json!({"record": record.clone(), "count": 1}));
-    let payload = json!({
-        "format": 1, "algorithms": ALGORITHMS, "network": story.directory.network().to_string(), "node": "buyer", "sequencer": "acme",
-        "intent": intent.outcome.intent.to_string(), "records": records.collect::<Vec<_>>(), "time": time("21:00").to_string()
-    });
-    let envelope =
-        Envelope::sign("application/vnd.lockstep.forward.v1+json", payload.canonical().into_bytes(), &key(11)).unwrap();
+    let told = told(intent.submission.to_json().canonical().as_bytes(), &Limits::default()).unwrap();
+    let buyer = NodeName::parse("buyer").unwrap();
+    let forward = Forward::of(&buyer, told.id, &told.payload, &[1], time("21:00"));
+    let network = story.directory.network();
+    let head = Checkpoint { origin: format!("lockstep/{network}/acme/1"), size: 7, root: Digest::of(b"a root") };
+    let taken = |refused: Option<(String, String)>| {
+        let (node, forward, time) = (NodeName::parse("acme").unwrap(), forward.digest(), time("21:01"));
+        let checkpoint = head.sign(&key(10)).unwrap();
+        parse(&Taken { network, node, forward, time, checkpoint, refused }.sign(&key(10)).unwrap())
+    };
+    let expired = Some(("expired".to_owned(), "it expired at 2026-11-21T10:20:00.000000Z".to_owned()));
+    let one = |name: &str, envelope: Json, signer: u8| json!({"name": name, "envelope": envelope, "key": key(signer).public_key().to_string()});
     Json::from(vec![
-        json!({"name": "an offer, forwarded", "envelope": envelope.to_json(), "key": key(11).public_key().to_string()}),
+        one("an offer, handed over", parse(&forward.sign(&key(11)).unwrap()), 11),
+        one("the acknowledgement", taken(None), 10),
+        one("a no", taken(expired), 10),
     ])
 }
 
@@ -534,10 +535,17 @@ fn the_door_answers_as_the_vectors_say() {
             text(case, "name")
         );
     }
-    for case in file.get("forwards").unwrap().as_array().unwrap() {
-        let envelope = Envelope::from_json(case.get("envelope").unwrap()).unwrap();
-        assert!(envelope.verified_by(&PublicKey::parse(text(case, "key")).unwrap()));
-        assert_eq!(parse(&envelope.payload).canonical().as_bytes(), envelope.payload);
+    let forwards = file.get("forwards").unwrap().as_array().unwrap();
+    let signed = |at: usize| {
+        let key = PublicKey::parse(text(&forwards[at], "key")).unwrap();
+        (forwards[at].get("envelope").unwrap().canonical().into_bytes(), key)
+    };
+    let (wrapper, node) = signed(0);
+    let forward = Forward::verify(&wrapper, &node).unwrap();
+    for (at, refused) in [(1, None), (2, Some("expired"))] {
+        let (answer, sequencer) = signed(at);
+        let taken = Taken::verify(&answer, &sequencer, &forward).unwrap();
+        assert_eq!(taken.refused.as_ref().map(|(code, _)| code.as_str()), refused);
     }
 }
 

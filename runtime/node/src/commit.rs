@@ -1,7 +1,7 @@
 //! Step `commit`: the one task that owns the database transaction and runs it to its end.
 //!
-//! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is renamed into place
-//! after the commit and before any reply.
+//! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is written while the
+//! database commits, and renamed into place after the commit and before any reply.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +9,13 @@ use std::sync::atomic::Ordering;
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
 use lockstep_core::directory::Directory;
+use lockstep_core::sync::Share;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
+use crate::meter::Counted;
 use crate::objections::Kept;
-use crate::open::{Shared, all_tables, write_checkpoint};
+use crate::open::{Shared, all_tables, lay_checkpoint, place_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
 
 /// A batch, ready to be committed.
@@ -22,7 +24,8 @@ pub(crate) struct Prepared {
     pub(crate) jobs: Vec<(Job, Decided)>,
     pub(crate) nonces: Vec<(String, Digest)>,
     pub(crate) batch: Batch,
-    pub(crate) note: String,
+    /// The signed head of the log after it; `None` where the batch leaves the log as it is.
+    pub(crate) note: Option<String>,
     /// Leaves of the log after it.
     pub(crate) size: u64,
     /// Set where the batch holds an event of the directory.
@@ -62,8 +65,10 @@ pub(crate) async fn run(
         let answer = if prepared.generation < generation {
             Feedback::Returned { jobs: jobs_of(prepared), generation, split: false }
         } else {
-            match commit(&shared, &prepared.batch).await {
-                Fate::Committed => match conclude(&shared, &prepared).await {
+            // The checkpoint is written while the database commits; it counts from its renaming on, after that.
+            let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, prepared.note.as_deref()));
+            match fate {
+                Fate::Committed => match conclude(&shared, &prepared, laid).await {
                     Ok(()) => reply(prepared),
                     Err(reason) => return shared.stop(reason),
                 },
@@ -86,7 +91,11 @@ fn jobs_of(prepared: Prepared) -> Vec<Job> {
 
 /// Commits a batch, as often as it takes to know.
 async fn commit(shared: &Shared, batch: &Batch) -> Fate {
+    let began = std::time::Instant::now();
     let fate = commit_until_known(shared, batch).await;
+    if matches!(fate, Fate::Committed) {
+        shared.meters.committed(batch, began.elapsed());
+    }
     shared.held_up.store(false, Ordering::Relaxed);
     fate
 }
@@ -95,7 +104,8 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
     let mut pauses = Pauses::new();
     loop {
-        match database.commit(batch).await {
+        let commit = Counted { work: database.commit(batch), sum: &shared.meter.commit };
+        match commit.await {
             Ok(()) => return Fate::Committed,
             Err(CommitError::Refused { detail }) => {
                 (shared.parts.notice)(&format!("the database refuses a row: {detail}"));
@@ -105,8 +115,9 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
             Err(CommitError::Unknown { .. } | CommitError::Conflict) => {
                 // The head says what happened; reading it waits out a transaction that may still run.
                 match database.head().await {
-                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
+                    // A batch that leaves the log as it is says the same when it is written twice.
                     Ok(head) if head == batch.expected_head => {}
+                    Ok(head) if head.as_ref() == Some(&batch.head) => return Fate::Committed,
                     Ok(_) => return Fate::Stop(CommitError::Conflict.to_string()),
                     Err(_) => {}
                 }
@@ -117,9 +128,21 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     }
 }
 
+/// Writes the checkpoint beside its place, where the batch brings one.
+async fn lay(shared: &Shared, note: Option<&str>) -> Result<(), String> {
+    let Some(note) = note else { return Ok(()) };
+    let (path, note) = (shared.parts.checkpoint.clone(), note.to_owned());
+    let laid = tokio::task::spawn_blocking(move || lay_checkpoint(&path, &note)).await;
+    laid.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
 /// What follows a commit before anybody hears of it.
-async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
-    write_checkpoint(&shared.parts.checkpoint, &prepared.note).map_err(|error| error.to_string())?;
+async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>) -> Result<(), String> {
+    if prepared.note.is_none() {
+        return Ok(());
+    }
+    laid?;
+    place_checkpoint(&shared.parts.checkpoint).map_err(|error| error.to_string())?;
     if let Some(directory) = &prepared.directory {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
         for (job, _) in &prepared.jobs {
@@ -132,7 +155,18 @@ async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
     shared.objections.note(&prepared.objections);
     shared.leaves.store(prepared.size, Ordering::Relaxed);
     shared.commits.send_modify(|commits| *commits += 1);
+    tell_arrivals(shared, prepared);
     Ok(())
+}
+
+/// Whoever handed an intent over and waits for its outcome hears of it from the commit itself.
+fn tell_arrivals(shared: &Shared, prepared: &Prepared) {
+    let Some(network) = shared.network.get() else { return };
+    for (job, _) in &prepared.jobs {
+        if let Work::Received { shares, .. } = &job.work {
+            network.arrived(shares.iter().filter_map(Share::intent).collect());
+        }
+    }
 }
 
 fn reply(prepared: Prepared) -> Feedback {

@@ -147,6 +147,16 @@ pub(crate) async fn last_head(database: &dyn Database, log: &str) -> Result<Opti
     Ok(heads.max_by_key(|(size, _)| *size))
 }
 
+/// The last signed head here of the logs of another node, as it was signed.
+pub(crate) async fn last_head_note(database: &dyn Database, log: &str) -> Result<Option<String>, DatabaseError> {
+    let own = own_tables_by_name();
+    let Some(table) = own.get(name::FEED) else { return Ok(None) };
+    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await?;
+    let notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
+    let last = notes.max_by_key(|note| Checkpoint::parse(note).map_or(0, |(head, _)| head.size));
+    Ok(last.map(str::to_owned))
+}
+
 /// The outcome of another node's log with the highest position of those that are here.
 pub(crate) async fn last_heard(database: &dyn Database, log: &str) -> Result<Option<Heard>, DatabaseError> {
     let own = own_tables_by_name();
@@ -295,4 +305,75 @@ async fn with_heads(
         loaded.insert(record, Some(Arc::new(state)));
     }
     Ok(loaded)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use lockstep_core::database::{Batch, TableWrites, Write};
+    use lockstep_core::memory::MemoryDatabase;
+    use lockstep_core::outcome::{Ending, Said};
+    use lockstep_core::tables::{Kind, own_tables};
+
+    use super::*;
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    /// A row with these cells, and with nothing that matters in the others.
+    fn row(table: &Table, cells: &[(&str, Cell)]) -> Write {
+        let cell = |column: &lockstep_core::tables::Column| {
+            let given = cells.iter().find(|(name, _)| *name == column.name).map(|(_, cell)| cell.clone());
+            given.unwrap_or_else(|| match column.kind {
+                _ if column.nullable => Cell::Null,
+                Kind::Bytes => Cell::Bytes(Vec::new()),
+                Kind::Integer => Cell::count(cells.len() as u64),
+                Kind::Timestamp => Cell::Timestamp(Timestamp::MIN),
+                _ => Cell::Text("[]".to_owned()),
+            })
+        };
+        Write::Insert(table.columns.iter().map(cell).collect())
+    }
+
+    /// An outcome of seller's log as it was received: its row, and that of its place.
+    fn received(at: u64, decided: &str) -> [(&'static str, Write); 2] {
+        let own = own_tables_by_name();
+        let intent = Digest::of(&at.to_be_bytes());
+        let outcome = Outcome {
+            network: Digest::of(b"network"),
+            intent,
+            ending: Ending::Rejected,
+            submitted: time(decided),
+            time: time(decided),
+            events: Vec::new(),
+            said: Said::Sealed([Digest::of(b"closed"); 4]),
+        };
+        let id = ("intent_id", Cell::Text(intent.to_string()));
+        let place = [id.clone(), ("log", Cell::Text("seller/1".to_owned())), ("position", Cell::count(at))];
+        let nonce = ("nonce", Cell::Text(at.to_string()));
+        let decided = [id, nonce, ("outcome", Cell::Bytes(outcome.stored())), ("log_position", Cell::count(at))];
+        let row = |name: &str, cells: &[(&str, Cell)]| row(own.get(name).unwrap(), cells);
+        [(name::FEED, row(name::FEED, &place)), (name::INTENT, row(name::INTENT, &decided))]
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_of_a_log_before_a_restart_is_the_outcome_with_the_highest_position() {
+        let (database, own) = (MemoryDatabase::new(), own_tables_by_name());
+        database.prepare(&own_tables()).await.unwrap();
+        assert_eq!(last_heard(&database, "seller/1").await.unwrap(), None);
+        let rows = [
+            (7, "2026-11-26T10:00:07.000000Z"),
+            (9, "2026-11-26T10:00:09.000000Z"),
+            (8, "2026-11-26T10:00:08.000000Z"),
+        ];
+        let writes = rows.into_iter().flat_map(|(at, decided)| received(at, decided));
+        let tables =
+            writes.map(|(name, write)| TableWrites { table: own.get(name).unwrap().clone(), writes: vec![write] });
+        let batch = Batch { expected_head: None, head: "head".to_owned(), tables: tables.collect() };
+        database.commit(&batch).await.unwrap();
+        let last = Heard { position: 9, time: time("2026-11-26T10:00:09.000000Z") };
+        assert_eq!(last_heard(&database, "seller/1").await.unwrap(), Some(last));
+        assert_eq!(last_heard(&database, "buyer/1").await.unwrap(), None);
+    }
 }

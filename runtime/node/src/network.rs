@@ -6,12 +6,14 @@
 
 mod answer;
 mod dial;
+mod forwards;
 mod heads;
 mod invited;
 mod noted;
 mod objections;
 mod session;
 mod take;
+mod taken;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,9 +31,8 @@ use lockstep_core::time::Timestamp;
 use lockstep_core::transport::Transport;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::load;
 use crate::open::Node;
-use crate::submit::{Decided, SubmitError};
+use crate::submit::SubmitError;
 
 use answer::CLOCK_TOLERANCE;
 pub use dial::{Serving, keep_connected};
@@ -46,7 +47,7 @@ const GUESTS: usize = 16;
 const CONNECTION: Duration = Duration::from_secs(10);
 /// How long a vote may take; longer than the voter waits for the events before.
 const VOTE: Duration = Duration::from_secs(20);
-/// Between two looks for a connection or an outcome.
+/// Between two looks for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What came of a request to another node: nothing, or code and message.
@@ -99,6 +100,10 @@ pub struct Network {
     guests: Semaphore,
     /// Those whom the directory does not know and who had no good invitation.
     strangers: AtomicU64,
+    /// Intents for others to sequence.
+    forwards: forwards::Forwards,
+    /// Intents of others for this node to sequence.
+    door: taken::Door,
 }
 
 fn guard<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -118,6 +123,8 @@ impl Network {
             fetches: Mutex::default(),
             guests: Semaphore::new(GUESTS),
             strangers: AtomicU64::new(0),
+            forwards: forwards::Forwards::default(),
+            door: taken::Door::default(),
         }
     }
 
@@ -148,37 +155,12 @@ impl Network {
         }
     }
 
-    /// Hands an intent to its sequencer, once more on every connection that comes after one that broke; back with a
-    /// refusal, or where nobody waits any more. What was taken comes with the feed.
-    async fn hand_over<T>(
-        &self,
-        sequencer: &str,
-        submission: Vec<u8>,
-        waiting: &oneshot::Sender<T>,
-    ) -> Option<(String, String)> {
-        loop {
-            let (number, answer) = self.ask();
-            let message = Message::Forward { number, submission: submission.clone() };
-            let connection = self.send(sequencer, message, waiting).await?;
-            tokio::select! {
-                answer = answer => match answer {
-                    Ok(Some(refused)) => return Some(refused),
-                    Ok(None) | Err(_) => std::future::pending::<()>().await,
-                },
-                () = self.breaks(sequencer, connection) => {}
-            }
-        }
-    }
-
-    /// Waits until a connection is no more.
-    async fn breaks(&self, node: &str, connection: u64) {
-        while self.out(node).is_some_and(|(now, _)| now == connection) {
-            tokio::time::sleep(PAUSE).await;
-        }
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     fn ask(&self) -> (u64, oneshot::Receiver<Refused>) {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         let (answer, waiting) = oneshot::channel();
         let mut answers = guard(&self.answers);
         // Whose connection broke is not answered any more.
@@ -260,42 +242,6 @@ impl Node {
     #[must_use]
     pub fn network(&self) -> Option<&Arc<Network>> {
         self.shared().network.get()
-    }
-
-    /// Hands an intent to the node that sequences its records; the outcome is known when it has come back.
-    pub(crate) fn forward(
-        &self,
-        network: Arc<Network>,
-        sequencer: NodeName,
-        intent: Digest,
-        submission: Vec<u8>,
-    ) -> oneshot::Receiver<Result<Decided, SubmitError>> {
-        let (waiter, waiting) = oneshot::channel();
-        let node = self.clone();
-        tokio::spawn(async move {
-            let ended = tokio::select! {
-                refused = network.hand_over(sequencer.as_str(), submission, &waiter) => {
-                    refused.map(|(code, message)| Err(SubmitError::Refused(refusal(&code, message))))
-                }
-                decided = node.comes_back(&intent, &waiter) => decided.map(Ok),
-            };
-            let Some(ended) = ended else { return };
-            drop(waiter.send(ended));
-        });
-        waiting
-    }
-
-    /// Waits until an intent is decided here; `None` where nobody waits any more.
-    async fn comes_back<T>(&self, intent: &Digest, waiting: &oneshot::Sender<T>) -> Option<Decided> {
-        loop {
-            if waiting.is_closed() {
-                return None;
-            }
-            if let Ok(true) = load::is_decided(self.database(), intent).await {
-                return Some(Decided { intent: *intent, repeated: false });
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
     }
 
     /// Has the node that orders the directory take an event, and waits until it is here.

@@ -23,6 +23,8 @@ use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::load;
+use crate::meter::{Meter, Spent};
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::objections::Objections;
 use crate::pipeline;
@@ -171,6 +173,10 @@ pub(crate) struct Shared {
     stopped: Mutex<Option<String>>,
     /// Whether the committer waits for a database that does not take its batch.
     pub(crate) held_up: AtomicBool,
+    /// What it counts.
+    pub(crate) meters: Meters,
+    /// Processor time by stage.
+    pub(crate) meter: Meter,
     /// Batches committed since the start.
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
@@ -304,15 +310,25 @@ pub fn all_tables(directory: &Directory) -> Vec<Table> {
 
 /// Keeps a checkpoint beside the key: written whole, synced, renamed into place.
 pub(crate) fn write_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
+    lay_checkpoint(path, note)?;
+    place_checkpoint(path)
+}
+
+/// Writes a checkpoint beside its place, synced, so that only its name is left to change.
+pub(crate) fn lay_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
     let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
-    let beside = path.with_extension("new");
-    std::fs::File::create(&beside)
+    std::fs::File::create(path.with_extension("new"))
         .and_then(|mut file| {
             std::io::Write::write_all(&mut file, note.as_bytes())?;
             file.sync_all()
         })
-        .map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+        .map_err(failed)
+}
+
+/// Renames what [`lay_checkpoint`] wrote into place.
+pub(crate) fn place_checkpoint(path: &Path) -> Result<(), NodeError> {
+    let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
+    std::fs::rename(path.with_extension("new"), path).map_err(failed)
 }
 
 impl Node {
@@ -349,6 +365,8 @@ impl Node {
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
+            meters: Meters::default(),
+            meter: Meter::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
@@ -413,6 +431,22 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.parts.clock.now()
+    }
+
+    /// Leaves of this node's log after the last commit that is signed for.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.shared.leaves.load(Ordering::Relaxed)
+    }
+
+    /// What it counts.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
+    }
+
+    /// Processor time that the stages of the pipeline took since the node was opened.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.shared.meter.spent()
     }
 
     /// How many intents wait for their turn.

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
+use lockstep_core::database::Batch;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::{Refusal, VerifiedIntent};
 use lockstep_core::package::Package;
@@ -241,6 +242,9 @@ impl Pipeline {
             let found = found.clone();
             return self.prepare_objection(jobs.remove(0), found).await;
         }
+        if let [Job { work: Work::Note { .. }, .. }] = jobs.as_slice() {
+            return Ok(self.prepare_note(jobs.remove(0)));
+        }
         if let [Job { work: Work::Directory { event, package }, .. }] = jobs.as_slice() {
             let (event, package) = (event.clone(), package.clone());
             return Ok(self.prepare_directory(jobs.remove(0), &event, package));
@@ -275,7 +279,9 @@ impl Pipeline {
         for (((job, _), task), answer) in jobs.into_iter().zip(&tasks).zip(answers) {
             match answer {
                 Ok((outcome, events)) => {
-                    projection.outcome(&task.intent, &outcome, &events, &self.built.directory);
+                    let directory = &self.built.directory;
+                    let meter = &self.shared.meter.project;
+                    meter.of(|| projection.outcome(&task.intent, &outcome, &events, directory));
                     let payload = task.intent.payload();
                     nonces.push((payload.actor.to_string(), payload.nonce));
                     self.built.in_flight.insert((payload.actor.to_string(), payload.nonce), task.intent.id());
@@ -290,6 +296,28 @@ impl Pipeline {
         self.finish(projection, kept, nonces, None).map(Some)
     }
 
+    /// A batch that leaves the log as it is.
+    fn prepare_note(&self, job: Job) -> Option<Prepared> {
+        let Work::Note { writes } = &job.work else { return None };
+        if job.refused_by_database {
+            answer_all(job, &Err(SubmitError::Unrecorded));
+            return None;
+        }
+        let (ledger, tables) = (&self.built.ledger, writes.clone());
+        let head = ledger.head.clone().unwrap_or_default();
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        Some(Prepared {
+            generation: self.built.generation,
+            jobs: vec![(job, decided)],
+            nonces: Vec::new(),
+            batch: Batch { expected_head: ledger.head.clone(), head, tables },
+            note: None,
+            size: ledger.appender.size(),
+            directory: None,
+            objections: Vec::new(),
+        })
+    }
+
     pub(crate) fn finish(
         &mut self,
         projection: Projection,
@@ -297,8 +325,12 @@ impl Pipeline {
         nonces: Vec<(String, Digest)>,
         directory: Option<Arc<Directory>>,
     ) -> Result<Prepared, NodeError> {
-        let projected = projection
-            .finish(self.shared.parts.signer.as_ref())
+        let signer = self.shared.parts.signer.as_ref();
+        let projected = self
+            .shared
+            .meter
+            .project
+            .of(|| projection.finish(signer))
             .map_err(|error| NodeError::Broken(error.to_string()))?;
         self.built.ledger = projected.ledger;
         Ok(Prepared {
@@ -306,7 +338,7 @@ impl Pipeline {
             jobs,
             nonces,
             batch: projected.batch,
-            note: projected.note,
+            note: Some(projected.note),
             size: projected.size,
             directory,
             objections: Vec::new(),

@@ -9,6 +9,7 @@ use lockstep_core::project::own_tables_by_name;
 use lockstep_core::received::read_path;
 use lockstep_core::tables::{Cell, Row, Table, name};
 
+use crate::forward::shown;
 use crate::load::cell;
 use crate::proofs::Proofs;
 
@@ -20,7 +21,8 @@ fn value(table: &Table, row: &Row, column: &str) -> Json {
     Json::from(cell(table, row, column).and_then(Cell::show))
 }
 
-/// The outcome of an intent as the interface has it, with envelope and openings; `None` where the intent is not known.
+/// The outcome of an intent as the interface has it, with envelope and openings; what is known so far of one that was
+/// handed over; `None` where the intent is not known.
 ///
 /// # Errors
 /// The database's, or what is damaged in it.
@@ -29,7 +31,7 @@ pub async fn outcome(database: &dyn Database, intent: &Digest) -> Result<Option<
     let table = |name: &str| own.get(name).ok_or_else(|| shape(format!("no table {name}")));
     let intents = table(name::INTENT)?;
     let found = database.select(intents, "intent_id", &[Cell::Text(intent.to_string())]).await?;
-    let Some(row) = found.first() else { return Ok(None) };
+    let Some(row) = found.first() else { return shown(database, intent).await };
     let stored = cell(intents, row, "outcome").and_then(Cell::as_bytes).unwrap_or_default();
     let ended = Outcome::read(stored).map_err(|what| shape(format!("outcome of {intent}: {what}")))?;
     let (events, notifications) = events_of(database, table(name::EVENT)?, table(name::OUTBOX)?, intent).await?;
@@ -110,7 +112,7 @@ async fn received(
 }
 
 /// A receipt as the interface has it.
-fn written(log: Json, index: u64, ended: &Outcome, path: &[Digest], checkpoint: Json) -> Json {
+pub(crate) fn written(log: Json, index: u64, ended: &Outcome, path: &[Digest], checkpoint: Json) -> Json {
     let leaf = String::from_utf8(ended.leaf()).unwrap_or_default();
     let path: Json = path.iter().map(|hash| Json::from(hash.to_string())).collect();
     json!({"log": log, "index": index, "leaf": leaf, "path": path, "checkpoint": checkpoint})

@@ -18,7 +18,7 @@ use lockstep_core::package::Manifest;
 use lockstep_core::project::own_tables_by_name;
 use lockstep_core::record::{RecordState, States};
 use lockstep_core::seal::replay;
-use lockstep_core::sync::{Growth, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
+use lockstep_core::sync::{End, Growth, HeadAt, Seen, Share, Source, SourceEvent, Viewer, needed_contents, share};
 use lockstep_core::tables::{Cell, Role, Row, Table, name};
 
 use crate::load::{cell, records_named};
@@ -173,6 +173,17 @@ impl<'a> Shelf<'a> {
             }
         }
         Ok(shares)
+    }
+
+    /// How an intent ended, for a node that handed it over and gets no share of it.
+    pub(crate) async fn end_for(&self, log: &str, intent: &Digest, viewer: &Viewer) -> Result<Option<End>, NodeError> {
+        let rows = self.database.select(&self.intents()?, "intent_id", &[Cell::Text(intent.to_string())]).await?;
+        let loaded = Loaded::read(self, log, &rows).await?;
+        if loaded.len() == 0 || self.share(&loaded, 0, viewer).await?.is_some() {
+            return Ok(None);
+        }
+        let found = loaded.outcome(0).zip(loaded.place(0));
+        Ok(found.map(|(outcome, place)| End::Decided { outcome: outcome.sealed().stored(), place: place.clone() }))
     }
 
     async fn share(&self, loaded: &Loaded, at: usize, viewer: &Viewer) -> Result<Option<Share>, NodeError> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
+use lockstep_core::database::TableWrites;
 use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::intent::{Door, Refusal, VerifiedIntent, sequencer, verify};
 use lockstep_core::json::Limits;
-use lockstep_core::names::NodeName;
 use lockstep_core::sync::Share;
+use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -99,7 +100,7 @@ pub(crate) struct Job {
 pub(crate) enum Work {
     Intent {
         intent: Arc<VerifiedIntent>,
-        submitted: lockstep_core::time::Timestamp,
+        submitted: Timestamp,
         /// The directory under which its signature was checked.
         directory: Arc<Directory>,
     },
@@ -109,9 +110,12 @@ pub(crate) enum Work {
     },
     /// An intent that another node has to sequence; it never waits in this node's line.
     Elsewhere {
-        intent: Digest,
-        sequencer: NodeName,
+        intent: Arc<VerifiedIntent>,
         submission: Vec<u8>,
+    },
+    /// Rows beside the log: whatever nobody else has to be able to prove. Written twice they are the same.
+    Note {
+        writes: Vec<TableWrites>,
     },
     /// What another node sequenced; the verdicts stand in the order of the shares once the job is answered.
     Received {
@@ -132,9 +136,8 @@ pub(crate) type Verdicts = Arc<std::sync::Mutex<Vec<Taken>>>;
 impl Work {
     fn intent(&self) -> Option<Digest> {
         match self {
-            Work::Intent { intent, .. } => Some(intent.id()),
-            Work::Elsewhere { intent, .. } => Some(*intent),
-            Work::Directory { .. } | Work::Received { .. } | Work::Objection { .. } => None,
+            Work::Intent { intent, .. } | Work::Elsewhere { intent, .. } => Some(intent.id()),
+            Work::Directory { .. } | Work::Note { .. } | Work::Received { .. } | Work::Objection { .. } => None,
         }
     }
 }
@@ -177,8 +180,8 @@ impl Node {
         let mut entered = Vec::with_capacity(verified.len());
         for one in verified {
             entered.push(match one {
-                Ok(Work::Elsewhere { intent, sequencer, submission }) => {
-                    (Some(intent), self.elsewhere(intent, sequencer, submission).await)
+                Ok(Work::Elsewhere { intent, submission }) => {
+                    (Some(intent.id()), self.elsewhere(intent, submission).await)
                 }
                 Ok(work) => (work.intent(), self.queue(work).await.map(Waiting::Queued)),
                 Err(refusal) => (refusal.expired, self.known(refusal).await.map(Waiting::Known)),
@@ -205,20 +208,16 @@ impl Node {
     }
 
     /// Has another node sequence an intent, unless its outcome is here already.
-    async fn elsewhere(
-        &self,
-        intent: Digest,
-        sequencer: NodeName,
-        submission: Vec<u8>,
-    ) -> Result<Waiting, SubmitError> {
-        if let Ok(true) = load::is_decided(self.database(), &intent).await {
-            return Ok(Waiting::Known(Decided { intent, repeated: true }));
+    async fn elsewhere(&self, intent: Arc<VerifiedIntent>, submission: Vec<u8>) -> Result<Waiting, SubmitError> {
+        let id = intent.id();
+        if let Ok(true) = load::is_decided(self.database(), &id).await {
+            return Ok(Waiting::Known(Decided { intent: id, repeated: true }));
         }
-        let network = self.network().cloned().ok_or_else(|| SubmitError::Stopped("it has no network".to_owned()))?;
-        Ok(Waiting::Queued(self.forward(network, sequencer, intent, submission)))
+        let network = self.network().ok_or_else(|| SubmitError::Stopped("it has no network".to_owned()))?;
+        network.hand_over(intent, submission).await.map(Waiting::Queued)
     }
 
-    async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
+    pub(crate) async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = all.len().div_ceil(threads).max(1);
         let mut tasks = Vec::new();
@@ -227,7 +226,7 @@ impl Node {
             let tail = rest.split_off(share.min(rest.len()));
             let (node, chunk) = (self.clone(), std::mem::replace(&mut rest, tail));
             tasks.push(tokio::task::spawn_blocking(move || {
-                chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>()
+                node.shared().meter.verify.of(|| chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>())
             }));
         }
         let mut verified = Vec::new();
@@ -258,11 +257,19 @@ impl Node {
                 let sequencer = sequencer(bytes).filter(|node| directory.active_node(node.as_str()).is_some());
                 let sequencer = sequencer.filter(|node| node != self.name()).ok_or(refusal)?;
                 // Checked here as there: nobody else has to turn away what is no intent.
-                let intent = verify(bytes, &Door { node: &sequencer, ..door })?.id();
-                Ok(Work::Elsewhere { intent, sequencer, submission: bytes.to_vec() })
+                let intent = Arc::new(verify(bytes, &Door { node: &sequencer, ..door })?);
+                Ok(Work::Elsewhere { intent, submission: bytes.to_vec() })
             }
             Err(refusal) => Err(refusal),
         }
+    }
+
+    /// Checks a submission for this node as its door would have done at another time.
+    pub(crate) fn verify_as_of(&self, bytes: &[u8], now: Timestamp) -> Result<VerifiedIntent, Refusal> {
+        let directory = self.directory();
+        let limits = Limits { bytes: self.config().largest_intent, ..Limits::default() };
+        let (node, longest_expiry) = (self.name(), self.config().longest_expiry);
+        verify(bytes, &Door { directory: &directory, node, now, longest_expiry, limits })
     }
 
     /// What is told about a job that was taken and not answered: known when the pipeline has ended.
@@ -287,6 +294,14 @@ impl Node {
             Ok(()) => Ok(waiting),
             Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SubmitError::Overloaded),
             Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(self.stopped().await),
+        }
+    }
+
+    /// Writes rows beside the log, and waits until they are committed.
+    pub(crate) async fn note(&self, writes: Vec<TableWrites>) -> Result<(), SubmitError> {
+        match self.queue(Work::Note { writes }).await?.await {
+            Err(_) => Err(self.left().await),
+            Ok(result) => result.map(|_| ()),
         }
     }
 

@@ -190,7 +190,6 @@ fn note(world: &World, books: &[Book], totals: &mut Totals) {
     for book in books {
         totals.count("intents_submitted", book.submitted);
         totals.count("intents_repeated", book.repeated);
-        totals.count("told_by_the_sequencer_only", book.told_elsewhere);
         totals.count("intents_acknowledged", u64::try_from(book.acknowledged.len()).unwrap_or(0));
         for one in &book.acknowledged {
             totals.count(if one.status == "applied" { "applied" } else { "rejected" }, 1);

@@ -16,12 +16,14 @@ pub(crate) mod intents;
 pub(crate) mod key;
 pub(crate) mod network;
 pub(crate) mod objection;
+mod pending;
 pub(crate) mod record;
 pub(crate) mod records;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod submit;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 use crate::args::{Cli, Verb};
@@ -47,9 +49,11 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
+        Verb::Token(args) => token::run(&context, args).await,
         Verb::Grant(args) => grant::grant(&context, args).await,
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
+        Verb::Bench(args) => crate::bench::run(&context, args).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

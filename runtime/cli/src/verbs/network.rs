@@ -225,6 +225,7 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
         database: context.database.clone().unwrap_or_else(|| "sqlite:lockstep.db".to_owned()),
         actor: admin.to_string(),
         listen: address.map(str::to_owned),
+        tls: None,
         brokers: Vec::new(),
     };
     let keys = Keys::in_dir(&dir, &node, &admin)?;
@@ -383,11 +384,14 @@ async fn now(home: &Home) -> Result<Json, CliError> {
     match crate::way::running(home)? {
         Some(client) => client.get("/v1/network").await,
         None => {
-            let directory = Stored::open(home).await?.directory().await?;
+            let stored = Stored::open(home).await?;
+            let directory = stored.directory().await?;
             let node = NodeName::parse(&home.config.node).map_err(|error| usage(&error))?;
             let mut status = lockstep_node::nobody_reached(&directory, &node);
-            let objections = lockstep_node::objections(Stored::open(home).await?.database()).await?;
+            let overdue = lockstep_node::overdue(stored.database(), &node, SystemClock.now()).await?;
+            let objections = lockstep_node::objections(stored.database()).await?;
             if let Json::Object(members) = &mut status {
+                members.insert("overdue", overdue);
                 members.insert("objections", objections);
             }
             Ok(status)
@@ -405,9 +409,23 @@ fn show_status(context: &Context, status: &Json) {
     let columns = ["node", "participant", "reachable", "since", "behind_events", "last_error"];
     let rows = list.iter().map(|peer| columns.iter().map(|name| text(peer, name)).collect());
     context.output.table(&columns, &rows.collect::<Vec<Vec<String>>>());
+    show_overdue(context, status);
     let objections = status.get("objections").and_then(Json::as_array).unwrap_or_default();
     let open = objections.iter().filter(|one| one.get("withdrawn_at").is_some_and(Json::is_null)).count();
     if open > 0 {
         context.output.note(format!("{open} open objections: lockstep objection list"));
+    }
+}
+
+/// What was handed over and has no end, each with the command that prints what can be proved about it.
+fn show_overdue(context: &Context, status: &Json) {
+    for one in status.get("overdue").and_then(Json::as_array).unwrap_or_default() {
+        let text = |name: &str| one.get(name).and_then(Json::as_str).unwrap_or_default();
+        let (intent, sequencer) = (text("intent_id"), text("sequencer"));
+        let acknowledged = one.get("acknowledged").and_then(Json::as_bool) == Some(true);
+        let what = if acknowledged { "took it and gave no outcome" } else { "has not said that it has it" };
+        context.output.line(format!("overdue  {intent}"));
+        context.output.line(format!("  node {sequencer} {what}; it expired at {}", text("since")));
+        context.output.note(format!("next: lockstep intent proof {}", intent.get(..12).unwrap_or(intent)));
     }
 }

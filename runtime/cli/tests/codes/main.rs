@@ -10,6 +10,7 @@
 mod door;
 mod findings;
 mod library;
+mod reading;
 mod rules;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -39,6 +40,7 @@ fn meet(code: Code, stage: &Stage) -> Met {
         Code::BadSignature => door::bad_signature(stage),
         Code::NonceReused => door::nonce_reused(stage),
         Code::Expired => door::expired(stage),
+        Code::ForwardRefused => library::forward_refused(stage),
         Code::ExpiryTooFar => door::expiry_too_far(stage),
 
         Code::NotYetValid => rules::not_yet_valid(stage),
@@ -79,6 +81,9 @@ fn meet(code: Code, stage: &Stage) -> Met {
         Code::Configuration => trouble::configuration(stage),
         Code::UnknownKey => trouble::unknown_key(stage),
         Code::KeyFile => trouble::key_file(stage),
+        Code::TokenMissing => reading::token_missing(stage),
+        Code::TokenRefused => reading::token_refused(stage),
+        Code::PositionGone => reading::position_gone(stage),
         Code::Ambiguous => trouble::ambiguous(stage),
         Code::NotFound => trouble::not_found(stage),
         Code::DirectoryRefused => trouble::directory_refused(stage),

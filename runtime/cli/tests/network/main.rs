@@ -16,6 +16,7 @@ mod joining;
 mod noted;
 mod observer;
 mod organisation;
+mod overdue;
 mod replicas;
 mod strangers;
 #[path = "../support/mod.rs"]

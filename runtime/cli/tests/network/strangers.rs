@@ -14,7 +14,7 @@ use lockstep_tls::TlsTransport;
 
 use crate::organisation::{Organisation, agreed, listing, price, text, two};
 
-fn node_key(organisation: &Organisation) -> LocalSigner {
+pub(crate) fn node_key(organisation: &Organisation) -> LocalSigner {
     let key = std::fs::read(organisation.place.dir().join("node.key")).unwrap();
     let json = Json::parse(&key, &Limits::default()).unwrap();
     let secret = Digest::parse(json.get("secret_key").and_then(Json::as_str).unwrap()).unwrap();
@@ -49,7 +49,7 @@ async fn says(mut connection: Connection, frames: &[Vec<u8>]) -> Option<String> 
     end.await.unwrap()
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

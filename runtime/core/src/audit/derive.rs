@@ -198,6 +198,7 @@ impl<'a> Walk<'a> {
             self.comparison.expect(name::META, head_row(head), &tables);
         }
         self.check_known(&tables, &leaves.hashes, &roots);
+        self.forwards(&tables);
         self.comparison.mended.extend(self.agreed.mended.iter());
         self.comparison.finish(&mut tables);
         self.report(tables, size, &ledger)

@@ -48,9 +48,11 @@ impl Walk<'_> {
             self.broken_objection(tables, row, Code::EvidenceBroken, "statement", &problem);
         }
         let (evidence, holds) = match self.evidence(found, row, &signed) {
+            // What a fork proves depends on keys, and an event of the directory is damaged.
+            Ok(evidence) if !self.agreed.mended.is_empty() => (evidence, told_holds(found, row)),
             Ok(evidence) => {
-                let holds = projection.holds(&signed.statement, evidence.as_ref());
-                (evidence, holds)
+                let proven = evidence.as_ref().is_some_and(|evidence| evidence.stops(&self.agreed.directory));
+                (evidence, projection.holds(&signed.statement, proven))
             }
             Err(problem) => {
                 self.broken_objection(tables, row, Code::EvidenceBroken, "evidence", &problem);
@@ -62,7 +64,6 @@ impl Walk<'_> {
             }
         };
         if !self.agreed.mended.is_empty() {
-            // What a fork proves depends on keys, and an event of the directory is damaged.
             self.comparison.mask(name::OBJECTION, vec![Cell::Text(signed.id.to_string())], "message");
         }
         let message = evidence.as_ref().and_then(|evidence| evidence.message(&self.agreed.directory));
@@ -154,7 +155,8 @@ impl Walk<'_> {
         for rows in tables.iter().filter(|rows| rows.table.role == Role::Records) {
             for row in rows.indexes() {
                 let id = rows.text(row, "record_id").unwrap_or_default();
-                let unexplained = rows.text(row, "lockstep_scope") == Some("disputed") && !records.contains(id);
+                let unexplained =
+                    matches!(rows.text(row, "lockstep_scope"), Some("disputed" | "blocked")) && !records.contains(id);
                 if unexplained || scopes.iter().any(|record| record == id) {
                     self.comparison.mask(&rows.table.name, rows.key_of(row), "lockstep_scope");
                 }

@@ -1,7 +1,9 @@
 //! Replay: all evidence of a database applied to an empty one gives the same tables.
 
-use crate::database::{Batch, CommitError, Database, DatabaseError, Snapshot};
-use crate::tables::own_tables;
+use std::sync::Arc;
+
+use crate::database::{Batch, CommitError, Database, DatabaseError, Snapshot, TableWrites, Write};
+use crate::tables::{Row, name, own_tables};
 
 use super::derive::Walk;
 use super::found::Tables;
@@ -32,6 +34,7 @@ pub async fn rebuild(source: &mut dyn Snapshot, target: &dyn Database) -> Result
     walk.find_directory(&tables);
     let records = walk.record_tables();
     tables.read_records(source, &records, silent).await?;
+    let handed_over = tables.get(name::FORWARD).rows.clone();
     let mut batches: Vec<Batch> = Vec::new();
     let report = walk.run(tables, silent, &mut |projected| batches.push(projected.batch.clone()));
     if !report.is_clean() {
@@ -41,5 +44,19 @@ pub async fn rebuild(source: &mut dyn Snapshot, target: &dyn Database) -> Result
     for batch in &batches {
         target.commit(batch).await?;
     }
+    if let Some(batch) = batches.last().and_then(|last| beside_the_log(handed_over, &last.head)) {
+        target.commit(&batch).await?;
+    }
     Ok(report)
+}
+
+/// What was handed over has no leaf: its rows are evidence by themselves, and go over as they are.
+fn beside_the_log(rows: Vec<Row>, head: &str) -> Option<Batch> {
+    let table = own_tables().into_iter().find(|table| table.name == name::FORWARD)?;
+    let writes: Vec<Write> = rows.into_iter().map(Write::Put).collect();
+    if writes.is_empty() {
+        return None;
+    }
+    let tables = vec![TableWrites { table: Arc::new(table), writes }];
+    Some(Batch { expected_head: Some(head.to_owned()), head: head.to_owned(), tables })
 }

@@ -23,7 +23,8 @@ impl Projection {
         directory: &Directory,
         states: &States,
     ) {
-        let holds = self.holds(&signed.statement, evidence);
+        let proven = evidence.is_some_and(|evidence| evidence.stops(directory));
+        let holds = self.holds(&signed.statement, proven);
         let message = evidence.and_then(|evidence| evidence.message(directory));
         let position = self.append_same_time(leaf_hash(&signed.leaf()));
         let stored = evidence.map(Evidence::stored);
@@ -32,9 +33,8 @@ impl Projection {
     }
 
     /// Whether a record stops for a statement: this node's own, or one that proves itself.
-    pub(crate) fn holds(&self, statement: &Statement, evidence: Option<&Evidence>) -> bool {
+    pub(crate) fn holds(&self, statement: &Statement, proven: bool) -> bool {
         let own = self.ledger.log.split('/').next() == Some(statement.node.as_str());
-        let proven = matches!(evidence, Some(Evidence::Fork(_)));
         statement.withdraws.is_none() && statement.record.is_some() && (own || proven)
     }
 
@@ -78,7 +78,7 @@ impl Projection {
     /// The scopes of records that became disputed, or are no longer, and that nothing else writes.
     pub(super) fn write_scopes(&mut self) {
         for (record, Scoped { entry, state }) in std::mem::take(&mut self.scoped) {
-            let (before, after) = (self.before.disputes.holds(&record), self.ledger.disputes.holds(&record));
+            let (before, after) = (self.before.disputes.stop(&record), self.ledger.disputes.stop(&record));
             if before == after || self.records.contains_key(&record) {
                 continue;
             }

@@ -59,6 +59,8 @@ pub struct Forked {
     pub intent: Option<Digest>,
     /// The event of a record that it shows.
     pub event: Option<HeadAt>,
+    /// Whether it is that record, or an intent on it, that has two histories, and not the log around it alone.
+    pub stops: bool,
     /// What is proved, for people.
     pub message: String,
 }
@@ -182,13 +184,14 @@ impl Fork {
         if first.log != second.log {
             return Err(format!("{} and {} are two logs", first.log, second.log));
         }
-        let message = contradiction(&first, &second).ok_or("the two can both be true")?;
+        let (stops, message) = contradiction(&first, &second).ok_or("the two can both be true")?;
         let leaf = second.leaf.as_ref();
         Ok(Forked {
             position: leaf.map(|leaf| leaf.position),
             intent: leaf.map(|leaf| leaf.intent),
             event: leaf.and_then(|leaf| leaf.event.clone()).map(|(event, _)| event),
             log: second.log,
+            stops,
             message,
         })
     }
@@ -205,18 +208,19 @@ impl Fork {
     }
 }
 
-/// Why two pieces of one log cannot both be true.
-fn contradiction(first: &Shown, second: &Shown) -> Option<String> {
-    let log = &second.log;
+/// Why two pieces of one log cannot both be true, and whether it is a record that has two histories.
+fn contradiction(first: &Shown, second: &Shown) -> Option<(bool, String)> {
     let leaves = first.leaf.as_ref().zip(second.leaf.as_ref());
-    let events = leaves.and_then(|(one, other)| two_events(one, other));
-    let leaf = leaves.and_then(|(one, other)| two_leaves(one, other));
+    let record = leaves.and_then(|(one, other)| two_events(one, other).or_else(|| two_ends(one, other)));
+    let leaf = || leaves.and_then(|(one, other)| two_leaves(one, other));
     let heads = || {
         let differ = first.head.size == second.head.size && first.head.root != second.head.root;
         let (size, roots) = (first.head.size, (first.head.root, second.head.root));
         differ.then(|| format!("two heads of size {size}, with the roots {} and {}", roots.0, roots.1))
     };
-    events.or(leaf).or_else(heads).map(|what| format!("{log} has two histories: {what}; both are signed"))
+    let stops = record.is_some();
+    let what = record.or_else(leaf).or_else(heads)?;
+    Some((stops, format!("{} has two histories: {what}; both are signed", second.log)))
 }
 
 fn two_events(one: &ShownLeaf, other: &ShownLeaf) -> Option<String> {
@@ -234,11 +238,13 @@ fn two_events(one: &ShownLeaf, other: &ShownLeaf) -> Option<String> {
     })
 }
 
-fn two_leaves(one: &ShownLeaf, other: &ShownLeaf) -> Option<String> {
+fn two_ends(one: &ShownLeaf, other: &ShownLeaf) -> Option<String> {
     let same = (one.hash, one.position) == (other.hash, other.position);
-    if one.intent == other.intent && !same {
-        return Some(format!("intent {} ended at {} and at {}", one.intent, one.position, other.position));
-    }
+    let twice = one.intent == other.intent && !same;
+    twice.then(|| format!("intent {} ended at {} and at {}", one.intent, one.position, other.position))
+}
+
+fn two_leaves(one: &ShownLeaf, other: &ShownLeaf) -> Option<String> {
     let twice = one.position == other.position && one.hash != other.hash;
     twice.then(|| format!("intents {} and {} stand at position {}", one.intent, other.intent, one.position))
 }

@@ -121,13 +121,24 @@ pub enum Message {
         number: u64,
         /// The submission: an envelope with openings.
         submission: Vec<u8>,
+        /// What the sender signed about it, its [`super::Forward`].
+        wrapper: Vec<u8>,
     },
-    /// What became of a forwarded intent at the door; its outcome comes with the feed.
+    /// Whether a forwarded intent was taken; its outcome comes with the feed.
     Forwarded {
         /// The number of the forward.
         number: u64,
-        /// Code and message, where it was refused.
+        /// Code and message, where it was not taken and counts for nothing.
         refused: Option<(String, String)>,
+        /// The signed acknowledgement, a [`super::Taken`], where it was.
+        taken: Option<Vec<u8>>,
+    },
+    /// How a forwarded intent ended, where its outcome does not come with the feed.
+    Ended {
+        /// The intent.
+        intent: Digest,
+        /// A [`super::End`] as it is stored.
+        end: Vec<u8>,
     },
     /// An event of the directory for the receiver to order, with the package that it proposes.
     Propose {
@@ -197,6 +208,7 @@ impl Message {
             Message::Fetched { .. } => "fetched",
             Message::Forward { .. } => "forward",
             Message::Forwarded { .. } => "forwarded",
+            Message::Ended { .. } => "ended",
             Message::Propose { .. } => "propose",
             Message::Proposed { .. } => "proposed",
             Message::Vote { .. } => "vote",
@@ -237,13 +249,16 @@ impl Message {
             Message::Fetched { record, shares } => {
                 json!({"record": record.as_str(), "shares": shares_to_json(shares)})
             }
-            Message::Forward { number, submission } => {
-                json!({"number": *number, "submission": embedded(submission)})
+            Message::Forward { number, submission, wrapper } => {
+                json!({"number": *number, "submission": embedded(submission), "wrapper": embedded(wrapper)})
             }
-            Message::Forwarded { number, refused } | Message::Proposed { number, refused } => {
-                let refused =
-                    refused.as_ref().map(|(code, message)| json!({"code": code.as_str(), "message": message.as_str()}));
-                json!({"number": *number, "refused": refused})
+            Message::Forwarded { number, refused, taken } => {
+                let taken = taken.as_ref().map(|taken| embedded(taken));
+                json!({"number": *number, "refused": refused_json(refused.as_ref()), "taken": taken})
+            }
+            Message::Ended { intent, end } => json!({"intent": intent.to_string(), "end": embedded(end)}),
+            Message::Proposed { number, refused } => {
+                json!({"number": *number, "refused": refused_json(refused.as_ref())})
             }
             Message::Propose { number, event, package } => {
                 let package = package.as_ref().map(|package| BASE64.encode(package));
@@ -312,8 +327,17 @@ fn read(kind: &str, fields: &mut Fields<'_>) -> Result<Message, MessageError> {
         "fetched" => {
             Message::Fetched { record: fields.parsed("record", RecordId::parse)?, shares: read_shares(fields)? }
         }
-        "forward" => Message::Forward { number: fields.count("number")?, submission: bytes(fields, "submission")? },
-        "forwarded" => Message::Forwarded { number: fields.count("number")?, refused: read_refused(fields)? },
+        "forward" => Message::Forward {
+            number: fields.count("number")?,
+            submission: bytes(fields, "submission")?,
+            wrapper: bytes(fields, "wrapper")?,
+        },
+        "forwarded" => {
+            let taken = fields.need("taken")?;
+            let taken = (!taken.is_null()).then(|| taken.canonical().into_bytes());
+            Message::Forwarded { number: fields.count("number")?, refused: read_refused(fields)?, taken }
+        }
+        "ended" => Message::Ended { intent: fields.parsed("intent", Digest::parse)?, end: bytes(fields, "end")? },
         "propose" => Message::Propose {
             number: fields.count("number")?,
             event: bytes(fields, "event")?,
@@ -351,6 +375,10 @@ fn read_hello(fields: &mut Fields<'_>) -> Result<Hello, MessageError> {
         directory: fields.count("directory")?,
         wants,
     })
+}
+
+fn refused_json(refused: Option<&(String, String)>) -> Option<Json> {
+    refused.map(|(code, message)| json!({"code": code.as_str(), "message": message.as_str()}))
 }
 
 fn read_refused(fields: &mut Fields<'_>) -> Result<Option<(String, String)>, ShapeError> {

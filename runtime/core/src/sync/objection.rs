@@ -74,7 +74,7 @@ pub enum Evidence {
 
 impl Complaint {
     /// Every complaint.
-    pub const ALL: [Complaint; 7] = [
+    pub const ALL: [Complaint; 8] = [
         Complaint::Fork,
         Complaint::Chain,
         Complaint::Unsigned,
@@ -82,6 +82,7 @@ impl Complaint {
         Complaint::Rights,
         Complaint::Opening,
         Complaint::Execution,
+        Complaint::Blocked,
     ];
 
     /// The word for it.
@@ -95,6 +96,7 @@ impl Complaint {
             Complaint::Rights => "rights",
             Complaint::Opening => "opening",
             Complaint::Execution => "execution",
+            Complaint::Blocked => "blocked",
         }
     }
 
@@ -220,6 +222,12 @@ impl Evidence {
             Evidence::Share { message, .. } => Some(message.clone()),
             Evidence::Fork(fork) => fork.check(directory).ok().map(|forked| forked.message),
         }
+    }
+
+    /// Whether it proves to everybody that a record has two histories.
+    #[must_use]
+    pub fn stops(&self, directory: &crate::directory::Directory) -> bool {
+        matches!(self, Evidence::Fork(fork) if fork.check(directory).is_ok_and(|forked| forked.stops))
     }
 
     /// The evidence as it is stored; what the statement's digest is of.

@@ -278,6 +278,11 @@ impl Wish {
     pub fn bytes(&self) -> Vec<u8> {
         self.json().canonical().into_bytes()
     }
+
+    /// The intent's id.
+    pub fn id(&self) -> Digest {
+        lockstep_core::intent::told(&self.bytes(), &json::Limits::default()).unwrap().id
+    }
 }
 
 /// The network as it stands.

@@ -40,9 +40,10 @@ fn next(message: Option<&Message>, sequencer: &Sequencer, shares: &[Share]) -> O
         }
         Some(Message::Objection { .. }) => Message::Fetch { record: record("one"), from: 1, to: 2 },
         Some(Message::Fetch { .. }) => Message::Fetched { record: record("one"), shares: shares.to_vec() },
-        Some(Message::Fetched { .. }) => Message::Forward { number: 1, submission: event() },
-        Some(Message::Forward { .. }) => Message::Forwarded { number: 1, refused: refused() },
-        Some(Message::Forwarded { .. }) => {
+        Some(Message::Fetched { .. }) => Message::Forward { number: 1, submission: event(), wrapper: event() },
+        Some(Message::Forward { .. }) => Message::Forwarded { number: 1, refused: refused(), taken: Some(event()) },
+        Some(Message::Forwarded { .. }) => Message::Ended { intent: Digest::of(b"intent"), end: event() },
+        Some(Message::Ended { .. }) => {
             Message::Propose { number: 1, event: event(), package: Some(b"package".to_vec()) }
         }
         Some(Message::Propose { .. }) => Message::Proposed { number: 1, refused: refused() },
@@ -206,7 +207,7 @@ fn every_field_of_every_message_altered_changes_nothing_that_is_applied() {
         "{messages} messages × their fields = {fields} fields, altered in {altered} ways: {decoded} can still be read, \
          {void} shares in them are applied, all as they were sent"
     );
-    assert!(messages == 17 && fields > 300, "{messages} messages, {fields} fields");
+    assert!(messages == 18 && fields > 300, "{messages} messages, {fields} fields");
 }
 
 #[test]

@@ -96,11 +96,12 @@ fn a_gap_that_is_jumped_is_a_fork_and_so_are_two_ends_of_one_intent() {
     let third = share_for(&sequencer, third, &receivers[0]);
     let directory = &sequencer.world.directory;
     let fork = Fork { first: exhibit(&second), second: exhibit(&third) };
-    assert!(fork.check(directory).unwrap().message.contains("does not continue"));
+    let proven = fork.check(directory).unwrap();
+    assert!(proven.stops && proven.message.contains("does not continue"), "{}", proven.message);
     let bare = |share: &Share| Exhibit::of_share(share, None).unwrap();
     let position = Fork { first: bare(&first), second: bare(&second) }.check(directory).unwrap();
     assert!(position.message.contains("stand at position"), "{}", position.message);
-    assert_eq!(position.event, None);
+    assert_eq!((position.event, position.stops), (None, false));
     let head = |share: &Share| Exhibit { note: share.place.note.clone(), leaf: None };
     let heads = Fork { first: head(&first), second: head(&second) }.check(directory).unwrap();
     assert!(heads.message.contains("two heads of size"), "{}", heads.message);

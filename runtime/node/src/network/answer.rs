@@ -11,13 +11,14 @@ use lockstep_core::transport::FrameReceiver;
 use tokio::sync::mpsc;
 
 use super::session::{Ended, Session, count_sections, next};
+use super::taken::Offered;
 use super::{PAUSE, Refused, guard};
 use crate::shelf::Shelf;
 use crate::submit::SubmitError;
 
 /// Most shares that answer one fetch; who wants more asks again.
 const MOST_FETCHED: usize = 256;
-/// How long an intent of another node may wait at this one's door.
+/// How long an event of the directory of another node may wait at this one's door.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the events before one to be signed may take to come: a package among them is compiled first.
 const BEFORE: Duration = Duration::from_secs(15);
@@ -52,19 +53,21 @@ impl Session {
                         drop(waiting.send(shares));
                     }
                 }
-                Message::Forward { number, submission } => {
-                    if !self.errand(self.clone().forwarded(number, submission)) {
-                        self.send(Message::Forwarded { number, refused: overloaded() }).await?;
+                Message::Forward { number, submission, wrapper } => {
+                    if !self.offer(number, submission, wrapper) {
+                        self.send(Message::Forwarded { number, refused: overloaded(), taken: None }).await?;
                     }
                 }
+                Message::Forwarded { number, refused, taken } => {
+                    self.network.forward_answered(&self.peer, number, refused, taken).await;
+                }
+                Message::Ended { intent, end } => self.network.forward_ended(&self.peer, intent, end).await,
                 Message::Propose { number, event, package } => {
                     if !self.errand(self.clone().proposed(number, event, package)) {
                         self.send(Message::Proposed { number, refused: overloaded() }).await?;
                     }
                 }
-                Message::Forwarded { number, refused } | Message::Proposed { number, refused } => {
-                    self.network.answered(number, refused);
-                }
+                Message::Proposed { number, refused } => self.network.answered(number, refused),
                 Message::Vote { event } => {
                     let event = DirectoryEvent::read(&event).map_err(|error| Ended::Protocol(error.to_string()))?;
                     let head = event.head();
@@ -112,11 +115,11 @@ impl Session {
         true
     }
 
-    /// Takes an intent that another node was given.
-    async fn forwarded(self: Arc<Self>, number: u64, submission: Vec<u8>) {
-        let refused = refused(self.node.submit(submission, PATIENCE).await.map(|_| ()));
-        // The outcome goes with the feed; a lost answer is asked for again.
-        drop(self.send(Message::Forwarded { number, refused }).await);
+    /// Has an intent looked at that another node was given; `false` where there is no place for it.
+    fn offer(&self, number: u64, submission: Vec<u8>, wrapper: Vec<u8>) -> bool {
+        let Ok(place) = self.errands.clone().try_acquire_owned() else { return false };
+        let (peer, out) = (self.peer.clone(), self.out.clone());
+        self.network.offer(Offered { peer, number, submission, wrapper, out, place })
     }
 
     /// Orders an event of the directory for another node.

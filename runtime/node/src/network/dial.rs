@@ -8,7 +8,7 @@ use lockstep_core::transport::{Listener, TransportError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Network, Peer, guard, session};
+use super::{Network, Peer, forwards, guard, session, taken};
 use crate::open::Node;
 
 /// Between two tries to reach a node: from here, doubling, up to the longest.
@@ -62,6 +62,8 @@ fn dials(directory: &Directory, own: &str, other: &str) -> bool {
 pub async fn keep_connected(node: Node, serving: Serving, mut stop: watch::Receiver<bool>) {
     let Some(network) = node.network().cloned() else { return };
     let mut tasks = JoinSet::new();
+    tasks.spawn(forwards::keep(node.clone(), network.clone(), stop.clone()));
+    tasks.spawn(taken::keep(node.clone(), network.clone(), stop.clone()));
     if let Some(listener) = serving.listener {
         tasks.spawn(listen(node.clone(), network.clone(), listener, stop.clone()));
     }

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use lockstep_core::crypto::Digest;
 use lockstep_core::json::Json;
+use lockstep_core::names::NodeName;
+use lockstep_core::sync::{Complaint, Message, Statement};
 use lockstep_core::tables::{Cell, Table, name, own_tables};
 
 use crate::pair::{Pair, Side};
-use crate::world::op;
+use crate::world::{key, now, op};
 
 fn objections(side: &Side) -> Vec<BTreeMap<String, Cell>> {
     let table = own_tables().into_iter().find(|table| table.name == name::OBJECTION).unwrap();
@@ -162,4 +165,94 @@ async fn a_sequencer_that_goes_on_from_an_older_copy_is_proved_to_have_two_histo
     assert_eq!(objections(&pair.bolt), before);
     assert_eq!(deal(&deals, &pair.bolt, "two"), at(1, "full"), "the second story is not taken");
     pair.bolt.is_clean().await;
+}
+
+/// What bolt says against an outcome at a position of acme's log.
+fn word(pair: &Pair, position: u64) -> Statement {
+    Statement {
+        network: pair.world.directory.network(),
+        node: NodeName::parse("bolt").unwrap(),
+        time: now(),
+        complaint: Complaint::Rights,
+        log: "acme/1".to_owned(),
+        position: Some(position),
+        intent: None,
+        record: None,
+        event: None,
+        evidence: Some(Digest::of(b"a share")),
+        withdraws: None,
+    }
+}
+
+fn message(statement: Statement, signer: &str) -> Message {
+    Message::Objection { envelope: statement.sign(&key(signer)).unwrap().stored(), evidence: None }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_for_nothing_is_not_stored_and_counts_against_whoever_hands_it_over() {
+    let mut pair = Pair::new().await;
+    pair.acme.sees("reachable", true).await;
+    let before = pair.acme.peer("refused").as_u64().unwrap();
+    let mut fork = word(&pair, 1);
+    fork.complaint = Complaint::Fork;
+    let mut own = word(&pair, 2);
+    own.log = "bolt/1".to_owned();
+    let mut acme = word(&pair, 3);
+    (acme.node, acme.log) = (NodeName::parse("acme").unwrap(), "bolt/1".to_owned());
+    let wrong = vec![
+        message(word(&pair, 4), "crane"),
+        message(fork, "bolt"),
+        message(own, "bolt"),
+        message(acme, "acme"),
+        Message::Objection { envelope: b"{}".to_vec(), evidence: None },
+    ];
+    let count = wrong.len() as u64;
+    pair.says_as_bolt(wrong).await;
+    assert!(objections(&pair.acme).is_empty(), "{:?}", objections(&pair.acme));
+    assert_eq!(pair.acme.peer("refused").as_u64(), Some(before + count));
+    pair.acme.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_node_has_its_say_so_often_and_no_more() {
+    const MOST: u64 = 1000;
+    let mut pair = Pair::new().await;
+    pair.acme.sees("reachable", true).await;
+    let before = pair.acme.peer("refused").as_u64().unwrap();
+    let all = (0..MOST + 3).map(|position| message(word(&pair, position), "bolt")).collect();
+    pair.says_as_bolt(all).await;
+    assert_eq!(objections(&pair.acme).len() as u64, MOST);
+    assert_eq!(pair.acme.peer("refused").as_u64(), Some(before + 3));
+    pair.says_as_bolt(vec![message(word(&pair, 1), "bolt")]).await;
+    assert_eq!(objections(&pair.acme).len() as u64, MOST, "what is known is passed over");
+    assert_eq!(pair.acme.peer("refused").as_u64(), Some(before + 3));
+    pair.acme.is_clean().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_its_database_refuses_blocks_its_record_and_no_other_until_it_is_taken() {
+    let mut pair = Pair::new().await;
+    let deals = deals(&pair);
+    for on in ["one", "two"] {
+        let wish = pair.deal(on);
+        assert_eq!(pair.acme.submit(&wish).await, "applied");
+    }
+    pair.bolt.has(2).await;
+    pair.bolt.database.refuse("rude");
+    pair.bolt.halt().await;
+    for (on, title) in [("one", "rude"), ("two", "kind"), ("one", "kind"), ("two", "kinder")] {
+        pair.titled(on, title).await;
+    }
+    pair.bolt.start().await;
+    pair.bolt.until("the other goes on", |bolt| deal(&deals, bolt, "two") == at(3, "full")).await;
+    pair.bolt.until("the one is blocked", |bolt| deal(&deals, bolt, "one") == at(1, "blocked")).await;
+    let row = objections(&pair.bolt).remove(0);
+    assert_eq!((row["kind"].as_str(), row["seq"].as_count()), (Some("blocked"), Some(2)));
+    pair.bolt.is_clean().await;
+    assert!(objections(&pair.acme).is_empty(), "it is nobody else's matter");
+    pair.bolt.database.refuse("");
+    pair.bolt.until("it goes on", |bolt| deal(&deals, bolt, "one") == at(3, "full")).await;
+    assert_eq!(objections(&pair.bolt).len(), 2);
+    pair.bolt.is_clean().await;
+    assert!(objections(&pair.acme).is_empty());
 }

@@ -17,13 +17,15 @@ use lockstep_core::memory::MemoryDatabase;
 use lockstep_core::memory_transport::MemoryNetwork;
 use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
-use lockstep_core::tables::{Cell, Row, Table};
-use lockstep_core::transport::Bounds;
-use lockstep_node::{Network, Node, NodeConfig, Parts, Serving, join, keep_connected};
+use lockstep_core::sync::{Feed, Hello, Message};
+use lockstep_core::tables::{Cell, Row, Table, name, own_tables};
+use lockstep_core::transport::{Bounds, Transport};
+use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitError, join, keep_connected};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, set};
+use crate::bed::Gated;
+use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, op, set};
 
 /// How long anything here may take: other tests run beside it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,10 +37,10 @@ pub struct Side {
     pub node: Node,
     pub clock: Arc<ManualClock>,
     pub engine: Arc<Bent>,
-    pub database: Arc<MemoryDatabase>,
+    pub database: Arc<Gated>,
     folder: PathBuf,
     parts: Parts,
-    network: Arc<MemoryNetwork>,
+    pub network: Arc<MemoryNetwork>,
     stop: watch::Sender<bool>,
     connecting: JoinHandle<()>,
 }
@@ -115,7 +117,7 @@ fn agreed() -> World {
 
 async fn side(world: &World, network: &Arc<MemoryNetwork>, name: &str) -> Side {
     let (clock, folder, engine) = (Arc::new(ManualClock::new(now())), folder(name), Arc::new(Bent::default()));
-    let database = Arc::new(MemoryDatabase::new());
+    let database = Arc::new(Gated::of(MemoryDatabase::new()));
     let parts = Parts {
         database: database.clone(),
         engine: engine.clone(),
@@ -148,6 +150,37 @@ impl Pair {
         Pair { world, acme, bolt }
     }
 
+    /// Speaks as bolt to acme, in bolt's place: sends this and waits until all of it was looked at.
+    pub async fn says_as_bolt(&mut self, messages: Vec<Message>) {
+        if !self.bolt.connecting.is_finished() {
+            self.bolt.halt().await;
+        }
+        let transport = self.acme.network.node(public("bolt"), Bounds::default(), Arc::new(|_| true));
+        let mut connection = transport.dial("acme:1", &public("acme")).await.unwrap();
+        let directory = self.acme.node.directory();
+        let node = NodeName::parse("bolt").unwrap();
+        let hello = Hello { network: directory.network(), node, directory: directory.seq(), wants: BTreeMap::new() };
+        connection.sender.send(&Message::Hello(hello).encode()).await.unwrap();
+        for message in messages {
+            connection.sender.send(&message.encode()).await.unwrap();
+        }
+        // Messages are taken in their order: what was sent before this is done with when it is answered.
+        let last = Message::Feed(Feed { log: "bolt/1".to_owned(), next: 7, more: false, shares: Vec::new() });
+        connection.sender.send(&last.encode()).await.unwrap();
+        let answer = Message::Ack { log: "bolt/1".to_owned(), next: 7 };
+        while let Some(frame) = connection.receiver.receive().await.unwrap() {
+            if !frame.is_empty() && Message::decode(&frame).unwrap() == answer {
+                return;
+            }
+        }
+        panic!("acme ends the connection");
+    }
+
+    /// Ann's intent that changes a deal.
+    pub fn edit(&mut self, name: &str) -> Wish {
+        self.world.call("ann@acme", "edit", name, vec![op("open", "add", "/title", "better")])
+    }
+
     /// The intent that makes a deal of ann's with bob.
     pub fn deal(&mut self, name: &str) -> Wish {
         let parties = members(&[("owner", "ann@acme", 1), ("partner", "bob@bolt", 1)]);
@@ -164,12 +197,14 @@ impl Side {
         self.start().await;
     }
 
-    async fn start(&mut self) {
+    /// Starts the node from its database.
+    pub async fn start(&mut self) {
         let name = self.node.name().to_string();
         (self.node, self.stop, self.connecting) = started(&self.parts, &self.network, &name).await;
     }
 
-    async fn halt(&mut self) {
+    /// Stops the node as a process ends.
+    pub async fn halt(&mut self) {
         self.stop.send_replace(true);
         (&mut self.connecting).await.unwrap();
         self.node.clone().stop().await;
@@ -192,7 +227,7 @@ impl Side {
     /// Goes on from a copy, with whatever would tell that it is older left out.
     pub async fn restart_from(&mut self, copy: MemoryDatabase) {
         self.halt().await;
-        self.database = Arc::new(copy);
+        self.database = Arc::new(Gated::of(copy));
         self.parts.database = self.database.clone();
         std::fs::remove_file(&self.parts.checkpoint).unwrap();
         self.start().await;
@@ -210,7 +245,7 @@ impl Side {
 
     /// The rows of a table, each cell by its column's name.
     pub fn rows(&self, table: &Table) -> Vec<BTreeMap<String, Cell>> {
-        let rows = self.database.contents().remove(&table.name).unwrap_or_default();
+        let rows = self.database.memory.contents().remove(&table.name).unwrap_or_default();
         let named = |row: Row| table.columns.iter().map(|column| column.name.clone()).zip(row).collect();
         rows.into_iter().map(named).collect()
     }
@@ -220,6 +255,44 @@ impl Side {
         let mut snapshot = self.database.snapshot().await.unwrap();
         let report = audit(snapshot.as_mut(), Known::default(), &mut |_| {}).await.unwrap();
         assert!(report.is_clean(), "{}: {:#?}", self.node.name(), report.findings);
+    }
+
+    /// Submits while the test goes on.
+    pub fn begin(&self, wish: &Wish) -> JoinHandle<Result<Decided, SubmitError>> {
+        let (node, bytes) = (self.node.clone(), wish.bytes());
+        tokio::spawn(async move { node.submit(bytes, PATIENCE).await })
+    }
+
+    /// What is handed over, in the order of the counts.
+    pub fn forwards(&self) -> Vec<BTreeMap<String, Cell>> {
+        let table = own_tables().into_iter().find(|table| table.name == name::FORWARD).unwrap();
+        let mut rows = self.rows(&table);
+        rows.sort_by_key(|row| row["count"].clone());
+        rows
+    }
+
+    /// How many intents have an outcome here.
+    pub fn intents(&self) -> usize {
+        self.database.memory.contents().get(name::INTENT).map_or(0, Vec::len)
+    }
+
+    /// Waits until all of so many intents that are handed over are acknowledged.
+    pub async fn acknowledged(&self, count: usize) {
+        let taken = |row: &BTreeMap<String, Cell>| row["taken"] != Cell::Null;
+        self.until("they are acknowledged", |side| side.forwards().iter().filter(|row| taken(row)).count() == count)
+            .await;
+    }
+
+    /// Waits until so many intents that were handed over have ended.
+    pub async fn ends(&self, count: usize) {
+        let ended = |row: &&BTreeMap<String, Cell>| row["status"] == Cell::Text("ended".to_owned());
+        self.until("they end", |side| side.forwards().iter().filter(ended).count() == count).await;
+    }
+
+    /// How an intent ended here.
+    pub async fn status(&self, wish: &Wish) -> String {
+        let outcome = lockstep_node::outcome(self.node.database(), &wish.id()).await.unwrap().unwrap();
+        outcome.get("status").and_then(Json::as_str).unwrap().to_owned()
     }
 
     pub async fn submit(&self, wish: &Wish) -> String {
@@ -260,6 +333,6 @@ impl Side {
 
     /// How many deals it has.
     pub fn deals(&self) -> usize {
-        self.database.contents().get("deal").map_or(0, Vec::len)
+        self.database.memory.contents().get("deal").map_or(0, Vec::len)
     }
 }

@@ -19,6 +19,9 @@ const ALL: usize = 1_000_000;
 const SECTIONS: [&str; 4] = ["parties", "listing", "negotiation", "inspection"];
 /// What every reader of a record has the same of, besides sections that all may see.
 const HEADS: &str = "lockstep_seq, lockstep_head, lockstep_contract";
+/// Handed over and neither with an outcome here nor with the sequencer's signed word.
+const ENDLESS: &str = "SELECT f.intent_id FROM lockstep_forward f LEFT JOIN lockstep_intent i ON i.intent_id = f.intent_id \
+                       WHERE i.intent_id IS NULL AND f.ended IS NULL";
 /// Failures of one kind that are told one by one.
 const TOLD: usize = 5;
 
@@ -33,6 +36,10 @@ struct Holdings {
     directory: Vec<String>,
     /// Everybody whom the directory knows.
     actors: BTreeSet<String>,
+    /// Intents handed over that ended elsewhere, with the signed proof.
+    ended: BTreeSet<String>,
+    /// Intents handed over or taken that have no end.
+    endless: Vec<String>,
     /// Columns by record.
     records: BTreeMap<String, Vec<Option<String>>>,
 }
@@ -48,6 +55,8 @@ impl Holdings {
             events: BTreeMap::new(),
             directory: Vec::new(),
             actors: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            endless: Vec::new(),
             records: BTreeMap::new(),
         };
         for row in rows(&database, "SELECT intent_id, status FROM lockstep_intent").await? {
@@ -64,6 +73,12 @@ impl Holdings {
         }
         for row in rows(&database, "SELECT actor FROM lockstep_actor").await? {
             held.actors.insert(texts::<1>(&row).concat());
+        }
+        for row in rows(&database, "SELECT intent_id FROM lockstep_forward WHERE ended IS NOT NULL").await? {
+            held.ended.insert(texts::<1>(&row).concat());
+        }
+        for row in rows(&database, ENDLESS).await? {
+            held.endless.push(texts::<1>(&row).concat());
         }
         let records = format!("SELECT record_id, {}, {HEADS} FROM house_sale", SECTIONS.join(", "));
         for row in rows(&database, &records).await? {
@@ -96,6 +111,11 @@ pub(super) async fn judge(world: &World, books: &[Book], clerks: &[Clerk], total
                 kept(holdings, acknowledged, &mut found);
             }
         }
+    }
+    for holdings in all.values() {
+        found.must("counts_ended", holdings.endless.is_empty(), || {
+            format!("{} intents handed over have no end at {}", holdings.endless.len(), holdings.name)
+        });
     }
     same_directories(&all, clerks, &mut found);
     for name in ["seller", "agency"] {
@@ -138,7 +158,10 @@ impl Found<'_> {
 fn kept(holdings: &Holdings, acknowledged: &Acknowledged, found: &mut Found<'_>) {
     let Acknowledged { intent, status, events, wish } = acknowledged;
     let there = holdings.intents.get(intent);
-    found.must("acknowledged_kept", there.is_some_and(|there| there == std::slice::from_ref(status)), || {
+    // Of a rejection that is not for it a node has the signed end alone.
+    let told = there.is_none() && status != "applied" && holdings.ended.contains(intent);
+    let kept = told || there.is_some_and(|there| there == std::slice::from_ref(status));
+    found.must("acknowledged_kept", kept, || {
         format!(
             "{} on {}, acknowledged as {status} at {}, is {there:?} at {}",
             wish.method, wish.record, wish.at, holdings.name
@@ -258,6 +281,8 @@ mod tests {
             events: BTreeMap::from([("e1".to_owned(), vec![["i1", RECORD, "1"].map(str::to_owned)])]),
             directory: vec!["d1".to_owned()],
             actors: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            endless: Vec::new(),
             records: BTreeMap::from([(RECORD.to_owned(), cells)]),
         }
     }

@@ -35,8 +35,6 @@ pub(super) struct Wish {
     pub(super) method: &'static str,
     /// The price that no other intent names.
     pub(super) price: Option<String>,
-    /// Who signed it.
-    actor: &'static str,
     /// The node that it is submitted at.
     pub(super) at: &'static str,
     bytes: Vec<u8>,
@@ -59,8 +57,6 @@ pub(super) struct Book {
     pub(super) refused: Vec<String>,
     pub(super) submitted: u64,
     pub(super) repeated: u64,
-    /// Outcomes that only the sequencer told.
-    pub(super) told_elsewhere: u64,
 }
 
 /// What all submitters share.
@@ -126,7 +122,7 @@ impl Crowd {
             _ => self.sells(organisation, dice),
         };
         let bytes = self.signed(actor, method, &record, arguments, dice)?;
-        Ok(Wish { record, method, price, actor, at, bytes, tries: 0 })
+        Ok(Wish { record, method, price, at, bytes, tries: 0 })
     }
 
     fn offers(&self, dice: &mut Dice) -> (&'static str, String, Json, Option<String>) {
@@ -190,18 +186,10 @@ impl Crowd {
 
 impl Book {
     pub(super) fn at(at: &'static str) -> Self {
-        Book {
-            at,
-            acknowledged: Vec::new(),
-            open: Vec::new(),
-            refused: Vec::new(),
-            submitted: 0,
-            repeated: 0,
-            told_elsewhere: 0,
-        }
+        Book { at, acknowledged: Vec::new(), open: Vec::new(), refused: Vec::new(), submitted: 0, repeated: 0 }
     }
 
-    /// Asks again about what is open, now that nothing is in the way.
+    /// Asks again about what is open, now that nothing is in the way: the node where it was handed in has to tell.
     pub(super) fn end(&mut self, world: &World) -> Result<(), String> {
         let until = Instant::now() + AFTERWARDS;
         while !self.open.is_empty() && Instant::now() < until {
@@ -209,38 +197,8 @@ impl Book {
                 let at = wish.at;
                 self.hand_in(world, wish, at, 3)?;
             }
-            self.ask_sequencers(world)?;
         }
         Ok(())
-    }
-
-    /// A node that neither sees a record nor is the signer's does not hear that an intent was rejected: who handed it
-    /// in there asks the sequencer.
-    fn ask_sequencers(&mut self, world: &World) -> Result<(), String> {
-        for mut wish in std::mem::take(&mut self.open) {
-            let sequencer = world.organisations.iter().find(|one| wish.record.split(':').next() == Some(one.name));
-            match sequencer.filter(|_| wish.actor.split('@').nth(1) != Some(wish.at)) {
-                None => self.open.push(wish),
-                Some(sequencer) => {
-                    let (known, at) = (self.acknowledged.len(), wish.at);
-                    wish.at = sequencer.name;
-                    self.hand_in(world, wish, sequencer.name, 3)?;
-                    self.told_elsewhere(known, at);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts what only the sequencer told. What was applied must be in the database of the node where it was handed in
-    /// all the same: the judge looks there.
-    fn told_elsewhere(&mut self, known: usize, at: &'static str) {
-        for one in self.acknowledged.get_mut(known..).unwrap_or_default() {
-            self.told_elsewhere += 1;
-            if one.status == "applied" {
-                one.wish.at = at;
-            }
-        }
     }
 
     /// Hands an intent in at a node.
