@@ -7,15 +7,15 @@
 //!
 //! The judge is a program of its own, `judge.py`: it knows the clients' record and the tables, and asks nobody else.
 
-mod clients;
-mod door;
+pub(super) mod clients;
+pub(super) mod door;
 mod faults;
 mod image;
 mod judge;
-mod points;
+pub(super) mod points;
 mod trace;
 mod wal;
-mod world;
+pub(super) mod world;
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;

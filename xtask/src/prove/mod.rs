@@ -5,6 +5,7 @@
 //! same code.
 
 mod dice;
+mod faults;
 mod honest;
 mod job;
 mod kill;
@@ -56,6 +57,12 @@ const PROOFS: &[Proof] = &[
         about: "what a node acknowledged survives every kill, each write and sync that fails, and a cut of the power; nothing is doubled or half applied",
         small: 0.01,
         run: kill::run,
+    },
+    Proof {
+        name: "faults",
+        about: "whatever befalls a node's disk, clock, descriptors and door: a clear no, nothing acknowledged is lost, and it goes on by itself within five seconds",
+        small: 0.1,
+        run: faults::run,
     },
     Proof {
         name: "network",

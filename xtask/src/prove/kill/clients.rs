@@ -218,6 +218,31 @@ impl Client {
         }
     }
 
+    /// Submits one intent by itself, and is told or turned away; `None` where nobody answers.
+    pub(in crate::prove) fn once(&mut self, life: Life<'_>, wait: &str) -> Result<Option<(u16, String)>, String> {
+        if self.queue.is_empty() {
+            self.sign_ahead(1)?;
+        }
+        let (Ok(mut door), Some(mut wish)) = (Door::open(life.address), self.queue.pop_front()) else { return Ok(None) };
+        let last = wish.tried.replace(life.number);
+        let request = format!("POST /v1/intents?wait={wait}");
+        let answer = door.send(&request, "application/json", &wish.bytes).and_then(|()| one(&mut door));
+        let (status, said) = match answer {
+            Ok((200, said)) => {
+                self.note(&wish, &said, life, last);
+                return Ok(Some((200, String::new())));
+            }
+            Ok(other) => other,
+            Err(_) => {
+                self.queue.push_front(wish);
+                return Ok(None);
+            }
+        };
+        self.queue.push_front(wish);
+        let code = said.get("code").or_else(|| said.get("status")).and_then(Json::as_str).unwrap_or_default();
+        Ok(Some((status, code.to_owned())))
+    }
+
     /// Hears what became of the first intents of the queue; how many were not answered when the connection broke.
     fn hear(&mut self, door: &mut Door, life: Life<'_>, lasts: Vec<Option<u64>>) -> Result<(), usize> {
         let mut head: Option<Head> = None;

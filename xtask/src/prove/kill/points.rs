@@ -34,8 +34,8 @@ pub(in crate::prove) struct Scene {
     pub(in crate::prove) judge: Judge,
     pub(in crate::prove) record: PathBuf,
     signers: std::sync::Arc<Signers>,
-    clients: Vec<Client>,
-    lives: u64,
+    pub(in crate::prove) clients: Vec<Client>,
+    pub(in crate::prove) lives: u64,
 }
 
 fn words(error: impl ToString) -> String {
@@ -100,7 +100,8 @@ impl Scene {
         self.clients.iter_mut().skip(1).try_for_each(|client| client.sign_ahead(each))
     }
 
-    fn write(&mut self) -> Result<(), String> {
+    /// Writes down what clients signed and were told.
+    pub(in crate::prove) fn write(&mut self) -> Result<(), String> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&self.record).map_err(words)?;
         let mut file = std::io::BufWriter::new(file);
         self.clients.iter_mut().try_for_each(|client| client.write(&mut file))
