@@ -125,6 +125,12 @@ fn change(bytes: &mut Vec<u8>, call: &Call) {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says what it expects by failing"
+)]
 mod tests {
     use super::*;
 

@@ -241,6 +241,12 @@ fn safe_before(events: &[Event], written: Option<usize>, reply: &Event) -> Resul
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says what it expects by failing"
+)]
 mod tests {
     use super::*;
 

@@ -28,6 +28,12 @@ pub(in crate::prove) fn commits(header: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test says what it expects by failing"
+)]
 mod tests {
     use super::*;
 
