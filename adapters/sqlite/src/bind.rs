@@ -54,7 +54,15 @@ pub(crate) fn bind(arguments: &mut SqliteArguments, table: &Table, column: &Colu
             cell.show().unwrap_or_default()
         ));
     }
-    bind_raw(arguments, &stored(cell)).map_err(|error| error.to_string())
+    let added = match cell {
+        Cell::Null => arguments.add(None::<i64>),
+        Cell::Text(text) | Cell::Decimal(text) | Cell::Date(text) | Cell::Foreign(text) => arguments.add(text.as_str()),
+        Cell::Bytes(bytes) => arguments.add(bytes.as_slice()),
+        Cell::Integer(number) => arguments.add(*number),
+        Cell::Boolean(truth) => arguments.add(i64::from(*truth)),
+        Cell::Timestamp(time) => arguments.add(time.to_string()),
+    };
+    added.map_err(|error| error.to_string())
 }
 
 /// What a cell is stored as.

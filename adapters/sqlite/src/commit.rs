@@ -16,13 +16,26 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::bind::{self, Raw};
 use crate::connect::SqliteDatabase;
-use crate::write::{Statement, statements};
+use crate::write::{Statement, statements_of};
 
 /// Work for the committer.
 type Job = Box<dyn for<'w> FnOnce(&'w mut Writer) -> Pending<'w, ()> + Send>;
 
 /// Jobs that may wait in the queue.
 const QUEUE: usize = 16;
+
+/// Statements of a batch that are made ahead of the one that runs.
+const AHEAD: usize = 32;
+
+/// What comes next in a transaction.
+pub(crate) enum Next {
+    /// A statement to run.
+    Statement(Statement),
+    /// No more statements.
+    Commit,
+    /// There is no such statement, in words.
+    Refuse(String),
+}
 
 /// The handle to the committer's task.
 #[derive(Debug)]
@@ -106,9 +119,10 @@ impl Writer {
         }
     }
 
-    /// Runs the statements between BEGIN IMMEDIATE and COMMIT.
-    pub(crate) async fn transact(&mut self, statements: Vec<Statement>) -> Result<(), CommitError> {
-        let result = self.attempt(statements).await;
+    /// Runs what comes between BEGIN IMMEDIATE and COMMIT. Where it ends without [`Next::Commit`], nobody wants it
+    /// any more, and nothing is committed.
+    pub(crate) async fn transact(&mut self, coming: mpsc::Receiver<Next>) -> Result<(), CommitError> {
+        let result = self.attempt(coming).await;
         match &result {
             Ok(()) | Err(CommitError::Conflict | CommitError::Refused { .. }) => {}
             Err(CommitError::Unavailable { .. }) => self.discard().await,
@@ -120,11 +134,17 @@ impl Writer {
         result
     }
 
-    async fn attempt(&mut self, statements: Vec<Statement>) -> Result<(), CommitError> {
+    async fn attempt(&mut self, mut coming: mpsc::Receiver<Next>) -> Result<(), CommitError> {
         let connection = self.ready().await.map_err(|detail| CommitError::Unavailable { detail })?;
         let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(|error| unavailable(&error))?;
-        for statement in statements {
-            if let Err(error) = statement.run(&mut transaction).await {
+        loop {
+            let done = match coming.recv().await {
+                Some(Next::Statement(statement)) => statement.run(&mut transaction).await,
+                Some(Next::Commit) => break,
+                Some(Next::Refuse(detail)) => Err(CommitError::Refused { detail }),
+                None => Err(CommitError::Unavailable { detail: "the commit was given up".to_owned() }),
+            };
+            if let Err(error) = done {
                 // A trigger's RAISE(ROLLBACK) leaves nothing to roll back, and the driver at odds with SQLite about it.
                 if transaction.rollback().await.is_err() {
                     self.discard().await;
@@ -168,11 +188,32 @@ pub(crate) async fn commit(database: &SqliteDatabase, batch: &Batch) -> Result<(
     let Some(committer) = &database.committer else {
         return Err(CommitError::Unavailable { detail: "the database is open read-only".to_owned() });
     };
-    let statements = statements(batch).map_err(|detail| CommitError::Refused { detail })?;
-    committer
-        .run(move |writer| Box::pin(writer.transact(statements)))
-        .await
-        .unwrap_or_else(|| Err(CommitError::Unknown { detail: "the committer stopped".to_owned() }))
+    // The next statements are made while one runs, so that the database does not wait for them.
+    let (next, coming) = mpsc::channel(AHEAD);
+    let running = committer.run(move |writer| Box::pin(writer.transact(coming)));
+    let (result, ()) = tokio::join!(running, hand_over(batch, next));
+    result.unwrap_or_else(|| Err(CommitError::Unknown { detail: "the committer stopped".to_owned() }))
+}
+
+/// Statements that are all there.
+pub(crate) fn all_of(statements: Vec<Statement>) -> mpsc::Receiver<Next> {
+    let (next, coming) = mpsc::channel(statements.len() + 1);
+    for one in statements.into_iter().map(Next::Statement).chain([Next::Commit]) {
+        // There is room for all of them.
+        next.try_send(one).ok();
+    }
+    coming
+}
+
+/// Makes the statements of a batch, one table after the other; ends early where the transaction has.
+async fn hand_over(batch: &Batch, next: mpsc::Sender<Next>) {
+    let head = std::iter::once(compare_and_set(batch).map(Next::Statement));
+    let rows = batch.tables.iter().flat_map(statements_of).map(|made| made.map(Next::Statement));
+    for made in head.chain(rows).chain([Ok(Next::Commit)]) {
+        if next.send(made.unwrap_or_else(Next::Refuse)).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The log head, once no writer is at work.

@@ -33,6 +33,14 @@ const QUERIES: usize = 8;
 /// Statements that a connection keeps prepared: some sizes of each table's.
 const STATEMENTS: usize = 512;
 
+/// Memory for pages of the connection that writes, in KiB: what one batch changes fits, so that no page is written
+/// to the log twice in one transaction.
+const WRITER_CACHE_KIB: u32 = 64 * 1024;
+
+/// Pages of the log after which it is moved into the file: pages that many batches change are moved once. The log
+/// stays below 32 MiB and a batch.
+const CHECKPOINT_PAGES: u32 = 8_192;
+
 /// Which file, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteConfig {
@@ -116,16 +124,18 @@ fn common_options(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn reading_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn reading_options(path: &Path) -> SqliteConnectOptions {
     common_options(path).read_only(true).pragma("query_only", "ON")
 }
 
 /// FULL is what makes a commit durable in WAL mode: the log is synced before COMMIT returns.
-fn writing_options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn writing_options(path: &Path) -> SqliteConnectOptions {
     common_options(path)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .pragma("fullfsync", "ON")
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
 }
 
 /// The options with which the file can be read. A WAL database on read-only media cannot make the shared-memory

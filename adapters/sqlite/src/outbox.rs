@@ -5,6 +5,7 @@ use lockstep_core::tables::{Row, name, own_tables};
 use sqlx::sqlite::SqliteArguments;
 
 use crate::bind::{Raw, bind_raw};
+use crate::commit::all_of;
 use crate::connect::SqliteDatabase;
 use crate::read;
 use crate::write::Statement;
@@ -32,7 +33,7 @@ pub(crate) async fn note(database: &SqliteDatabase, statements: Vec<Statement>) 
     let Some(committer) = &database.committer else {
         return Err(unavailable("the database is open read-only".to_owned()));
     };
-    match committer.run(move |writer| Box::pin(writer.transact(statements))).await {
+    match committer.run(move |writer| Box::pin(writer.transact(all_of(statements)))).await {
         Some(Ok(())) => Ok(()),
         Some(Err(CommitError::Conflict)) | None => Err(unavailable("the committer stopped".to_owned())),
         Some(Err(

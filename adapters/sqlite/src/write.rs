@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
-use lockstep_core::database::{Batch, CommitError, TableWrites, Write};
+use lockstep_core::database::{CommitError, TableWrites, Write};
 use lockstep_core::tables::{Cell, Column, Row, Table};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{AssertSqlSafe, Executor};
 
 use crate::bind::{bind, quoted};
-use crate::commit::{before_commit, compare_and_set};
+use crate::commit::before_commit;
 
 /// Most rows of one statement. Chunks are powers of two, so that few shapes cover every count.
 const CHUNK_ROWS: usize = 64;
@@ -59,23 +59,21 @@ impl Statement {
     }
 }
 
-/// The statements of a batch, in order.
-///
-/// # Errors
-/// In words, where a cell does not fit its column.
-pub(crate) fn statements(batch: &Batch) -> Result<Vec<Statement>, String> {
-    let mut statements = vec![compare_and_set(batch)?];
-    for TableWrites { table, writes } in &batch.tables {
-        for alike in groups(writes) {
-            let mut rest = alike;
-            while !rest.is_empty() {
-                let (chunk, after) = rest.split_at(chunk_len(table, rest));
-                statements.push(statement(table, chunk)?);
-                rest = after;
-            }
-        }
-    }
-    Ok(statements)
+/// The statements of one table's writes, in order, each made when it is asked for; in words, where a cell does not
+/// fit its column.
+pub(crate) fn statements_of(writes: &TableWrites) -> impl Iterator<Item = Result<Statement, String>> + Send + '_ {
+    let TableWrites { table, writes } = writes;
+    groups(writes).into_iter().flat_map(move |alike| chunks(table, alike)).map(move |chunk| statement(table, chunk))
+}
+
+/// A run of writes in parts that one statement may have.
+fn chunks<'a>(table: &'a Table, alike: &'a [Write]) -> impl Iterator<Item = &'a [Write]> + Send {
+    let mut rest = alike;
+    std::iter::from_fn(move || {
+        let (chunk, after) = rest.split_at_checked(chunk_len(table, rest)).filter(|(chunk, _)| !chunk.is_empty())?;
+        rest = after;
+        Some(chunk)
+    })
 }
 
 /// Runs of neighbours that one statement can do: the same verb and, for updates, the same columns and no key twice.

@@ -112,6 +112,8 @@ pub(crate) enum Verb {
     /// Create a network, invite, join, see the others
     #[command(subcommand)]
     Network(verbs::network::NetworkVerb),
+    /// What a node does in a second here, beside a bare writer of the same rows; needs no directory
+    Bench(crate::bench::BenchArgs),
     /// Completions for a shell
     Completions(verbs::completions::CompletionsArgs),
 }

@@ -4,6 +4,7 @@
 //! a line for streams. Every failure has a code and a hint, and the exit statuses of the manual.
 
 mod args;
+mod bench;
 mod check;
 mod client;
 mod config;
@@ -26,6 +27,9 @@ use lockstep_core::codes::Code;
 
 use crate::error::CliError;
 use crate::output::{Output, Style};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // `--json` counts even where the rest was not understood.

@@ -9,11 +9,12 @@ use std::process::{Command, Output};
 use lockstep_core::json::{Json, Limits};
 
 /// Every example's folder and its package.
-const EXAMPLES: [(&str, &str); 4] = [
+const EXAMPLES: [(&str, &str); 5] = [
     ("house-sale", "house_sale-1.0.0"),
     ("house-sale-1.1", "house_sale-1.1.0"),
     ("request-for-quote", "request_for_quote-1.0.0"),
     ("delivery-versus-payment", "delivery_versus_payment-1.0.0"),
+    ("bulletin", "bulletin-1.0.0"),
 ];
 
 fn folder(example: &str) -> PathBuf {

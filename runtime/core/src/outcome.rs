@@ -189,7 +189,20 @@ impl Outcome {
     /// The leaf with its openings, as they are stored.
     #[must_use]
     pub fn stored(&self) -> Vec<u8> {
-        json!({"leaf": self.leaf_json(), "openings": self.reasons().map(Reasons::to_json)}).canonical().into_bytes()
+        self.stored_with(&self.leaf())
+    }
+
+    /// As [`Outcome::stored`], where the leaf is at hand.
+    #[must_use]
+    pub fn stored_with(&self, leaf: &[u8]) -> Vec<u8> {
+        let openings = Json::from(self.reasons().map(Reasons::to_json));
+        let mut stored = Vec::with_capacity(leaf.len() + 1024);
+        stored.extend_from_slice(b"{\"leaf\":");
+        stored.extend_from_slice(leaf);
+        stored.extend_from_slice(b",\"openings\":");
+        openings.write_canonical(&mut stored);
+        stored.push(b'}');
+        stored
     }
 
     /// Reads an outcome as it is stored, and checks that its openings fit its leaf.

@@ -201,7 +201,8 @@ impl Projection {
         events: &[SealedEvent],
         directory: &Directory,
     ) -> u64 {
-        self.outcome_at(leaf_hash(&outcome.leaf()), intent, outcome, events, directory)
+        let leaf = outcome.leaf();
+        self.place(leaf_hash(&leaf), outcome.stored_with(&leaf), intent, outcome, events, directory)
     }
 
     /// As [`Projection::outcome`], where the audit knows the leaf better than the outcome does.
@@ -213,8 +214,21 @@ impl Projection {
         events: &[SealedEvent],
         directory: &Directory,
     ) -> u64 {
+        self.place(hash, outcome.stored(), intent, outcome, events, directory)
+    }
+
+    /// The rows of an outcome behind the leaf with this hash; `stored` are the outcome's own bytes.
+    fn place(
+        &mut self,
+        hash: Digest,
+        stored: Vec<u8>,
+        intent: &VerifiedIntent,
+        outcome: &Outcome,
+        events: &[SealedEvent],
+        directory: &Directory,
+    ) -> u64 {
         let position = self.append(hash, outcome.time);
-        let row = rows::intent_row(intent, outcome, events, directory, &self.ledger.log, position);
+        let row = rows::intent_row(intent, (outcome, stored), events, directory, &self.ledger.log, position);
         self.write(name::INTENT, Write::Insert(row));
         for event in events {
             self.event(intent, outcome, event, directory, position);

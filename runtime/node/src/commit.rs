@@ -1,7 +1,7 @@
 //! Step `commit`: the one task that owns the database transaction and runs it to its end.
 //!
-//! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is renamed into place
-//! after the commit and before any reply.
+//! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is written while the
+//! database commits, and renamed into place after the commit and before any reply.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +13,9 @@ use lockstep_core::sync::Share;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
+use crate::meter::Counted;
 use crate::objections::Kept;
-use crate::open::{Shared, all_tables, write_checkpoint};
+use crate::open::{Shared, all_tables, lay_checkpoint, place_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
 
 /// A batch, ready to be committed.
@@ -64,8 +65,10 @@ pub(crate) async fn run(
         let answer = if prepared.generation < generation {
             Feedback::Returned { jobs: jobs_of(prepared), generation, split: false }
         } else {
-            match commit(&shared, &prepared.batch).await {
-                Fate::Committed => match conclude(&shared, &prepared).await {
+            // The checkpoint is written while the database commits; it counts from its renaming on, after that.
+            let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, prepared.note.as_deref()));
+            match fate {
+                Fate::Committed => match conclude(&shared, &prepared, laid).await {
                     Ok(()) => reply(prepared),
                     Err(reason) => return shared.stop(reason),
                 },
@@ -101,7 +104,8 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
     let mut pauses = Pauses::new();
     loop {
-        match database.commit(batch).await {
+        let commit = Counted { work: database.commit(batch), sum: &shared.meter.commit };
+        match commit.await {
             Ok(()) => return Fate::Committed,
             Err(CommitError::Refused { detail }) => {
                 (shared.parts.notice)(&format!("the database refuses a row: {detail}"));
@@ -124,10 +128,21 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     }
 }
 
+/// Writes the checkpoint beside its place, where the batch brings one.
+async fn lay(shared: &Shared, note: Option<&str>) -> Result<(), String> {
+    let Some(note) = note else { return Ok(()) };
+    let (path, note) = (shared.parts.checkpoint.clone(), note.to_owned());
+    let laid = tokio::task::spawn_blocking(move || lay_checkpoint(&path, &note)).await;
+    laid.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+}
+
 /// What follows a commit before anybody hears of it.
-async fn conclude(shared: &Shared, prepared: &Prepared) -> Result<(), String> {
-    let Some(note) = &prepared.note else { return Ok(()) };
-    write_checkpoint(&shared.parts.checkpoint, note).map_err(|error| error.to_string())?;
+async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>) -> Result<(), String> {
+    if prepared.note.is_none() {
+        return Ok(());
+    }
+    laid?;
+    place_checkpoint(&shared.parts.checkpoint).map_err(|error| error.to_string())?;
     if let Some(directory) = &prepared.directory {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
         for (job, _) in &prepared.jobs {

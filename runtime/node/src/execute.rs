@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::directory::Directory;
@@ -14,6 +16,7 @@ use lockstep_core::record::States;
 use lockstep_core::seal::{SealedEvent, Sealing, seal};
 use lockstep_core::time::Timestamp;
 
+use crate::meter::{Metered, thread_time};
 use crate::open::Shared;
 use crate::random::Salts;
 
@@ -136,28 +139,46 @@ fn run_group(
 
 fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
     let shared = &setting.shared;
-    let executed = if task.refused_by_database {
-        refused_by_database(task, states)
-    } else {
-        let job = Execution {
-            intent: &task.intent,
-            directory: &setting.directory,
-            states,
-            packages: &shared.packages,
-            engine: shared.parts.engine.as_ref(),
-            limits: shared.config.limits,
-            time: setting.time,
-        };
-        execute(&job).map_err(|interrupted| match interrupted {
-            Interrupted::Missing(records) => {
-                format!("record {} was not loaded", records.first().map(ToString::to_string).unwrap_or_default())
-            }
-            Interrupted::MissingPackage(digest) => {
-                format!("package {digest} is not in the database; `lockstep verify` says more")
-            }
-            Interrupted::Broken(what) => format!("the engine failed: {what}"),
-        })?
+    let executed = judge(setting, task, states)?;
+    shared.meter.seal.of(|| seal_one(setting, task, executed))
+}
+
+/// Step `execute` with `entitle`.
+fn judge(setting: &Setting, task: &Task, states: &States) -> Result<Executed, String> {
+    if task.refused_by_database {
+        return Ok(refused_by_database(task, states));
+    }
+    let shared = &setting.shared;
+    let (before, in_code) = (thread_time(), AtomicU64::new(0));
+    let engine = Metered { engine: shared.parts.engine.as_ref(), took: &in_code };
+    let job = Execution {
+        intent: &task.intent,
+        directory: &setting.directory,
+        states,
+        packages: &shared.packages,
+        engine: &engine,
+        limits: shared.config.limits,
+        time: setting.time,
     };
+    let executed = execute(&job);
+    let all = thread_time().saturating_sub(before);
+    let in_code = Duration::from_nanos(in_code.load(Ordering::Relaxed));
+    shared.meter.execute.add(in_code);
+    shared.meter.entitle.add(all.saturating_sub(in_code));
+    executed.map_err(|interrupted| match interrupted {
+        Interrupted::Missing(records) => {
+            format!("record {} was not loaded", records.first().map(ToString::to_string).unwrap_or_default())
+        }
+        Interrupted::MissingPackage(digest) => {
+            format!("package {digest} is not in the database; `lockstep verify` says more")
+        }
+        Interrupted::Broken(what) => format!("the engine failed: {what}"),
+    })
+}
+
+/// Steps `seal` and `outcome`.
+fn seal_one(setting: &Setting, task: &Task, executed: Executed) -> Sealed {
+    let shared = &setting.shared;
     let mut salts = Salts::new((shared.secrets)()?);
     let directory = (setting.directory.seq(), setting.directory.head());
     let (ending, rejected, events) = match executed.verdict {

@@ -40,12 +40,12 @@ pub async fn events(
     let own = own_tables_by_name();
     let Some(table) = own.get(name::EVENT) else { return Ok(Vec::new()) };
     let (rows, _) = event_rows(database, table, after, limit).await?;
-    let found =
-        rows.iter().map(|(position, row)| Happening { position: *position, json: event(table, row, *position) });
-    Ok(found.collect())
+    let new = rows.iter().filter(|(position, _)| after.is_none_or(|after| *position > after));
+    Ok(new.map(|(position, row)| Happening { position: *position, json: event(table, row, *position) }).collect())
 }
 
-/// The rows of the events after a position, each with its own, in order; and whether these are all that there are.
+/// The rows of the events after a position, each with its own, in order, with those before it of the same intent; and
+/// whether these are all that there are.
 pub(crate) async fn event_rows(
     database: &dyn Database,
     table: &Table,
@@ -61,9 +61,7 @@ pub(crate) async fn event_rows(
         let last = rows.last().and_then(|row| leaf_of(table, row));
         rows.retain(|row| leaf_of(table, row) != last);
     }
-    let mut found = positioned(table, rows);
-    found.retain(|(position, _)| after.is_none_or(|after| *position > after));
-    Ok((found, all))
+    Ok((positioned(table, rows), all))
 }
 
 /// The events of one record after a position.

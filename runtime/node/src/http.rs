@@ -49,6 +49,9 @@ use stream::Stream;
 /// How long `/health/ready` waits for the database.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Records whose events are replayed at a time.
+const REPLAYS: usize = 2;
+
 /// Bounds of the HTTP door; all explicit, defaults for tests and for who has no reason to change them.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -104,6 +107,8 @@ struct Http {
     readers: Arc<Semaphore>,
     /// Room for those that read whole specs.
     listings: Arc<Semaphore>,
+    /// Turns for those who read a record as it was, which takes all its events.
+    replays: Semaphore,
     events: Arc<Stream>,
     notifications: Arc<Stream>,
     /// Wakes who follows.
@@ -210,6 +215,7 @@ impl Http {
             room: room(config.bodies_bytes),
             readers: room(config.readers),
             listings: room(config.listings),
+            replays: Semaphore::new(REPLAYS),
             events: stream(Kind::Events),
             notifications: stream(Kind::Notifications),
             pulse: watch::Sender::new(0),

@@ -23,6 +23,7 @@ use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use crate::load;
+use crate::meter::{Meter, Spent};
 use crate::meters::Meters;
 use crate::network::Network;
 use crate::objections::Objections;
@@ -174,6 +175,8 @@ pub(crate) struct Shared {
     pub(crate) held_up: AtomicBool,
     /// What it counts.
     pub(crate) meters: Meters,
+    /// Processor time by stage.
+    pub(crate) meter: Meter,
     /// Batches committed since the start.
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
@@ -307,15 +310,25 @@ pub fn all_tables(directory: &Directory) -> Vec<Table> {
 
 /// Keeps a checkpoint beside the key: written whole, synced, renamed into place.
 pub(crate) fn write_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
+    lay_checkpoint(path, note)?;
+    place_checkpoint(path)
+}
+
+/// Writes a checkpoint beside its place, synced, so that only its name is left to change.
+pub(crate) fn lay_checkpoint(path: &Path, note: &str) -> Result<(), NodeError> {
     let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
-    let beside = path.with_extension("new");
-    std::fs::File::create(&beside)
+    std::fs::File::create(path.with_extension("new"))
         .and_then(|mut file| {
             std::io::Write::write_all(&mut file, note.as_bytes())?;
             file.sync_all()
         })
-        .map_err(failed)?;
-    std::fs::rename(&beside, path).map_err(failed)
+        .map_err(failed)
+}
+
+/// Renames what [`lay_checkpoint`] wrote into place.
+pub(crate) fn place_checkpoint(path: &Path) -> Result<(), NodeError> {
+    let failed = |source| NodeError::Checkpoint { path: path.to_owned(), source };
+    std::fs::rename(path.with_extension("new"), path).map_err(failed)
 }
 
 impl Node {
@@ -353,6 +366,7 @@ impl Node {
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
             meters: Meters::default(),
+            meter: Meter::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
@@ -427,6 +441,12 @@ impl Node {
     /// What it counts.
     pub(crate) fn meters(&self) -> &Meters {
         &self.shared.meters
+    }
+
+    /// Processor time that the stages of the pipeline took since the node was opened.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.shared.meter.spent()
     }
 
     /// How many intents wait for their turn.

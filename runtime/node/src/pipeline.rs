@@ -279,7 +279,9 @@ impl Pipeline {
         for (((job, _), task), answer) in jobs.into_iter().zip(&tasks).zip(answers) {
             match answer {
                 Ok((outcome, events)) => {
-                    projection.outcome(&task.intent, &outcome, &events, &self.built.directory);
+                    let directory = &self.built.directory;
+                    let meter = &self.shared.meter.project;
+                    meter.of(|| projection.outcome(&task.intent, &outcome, &events, directory));
                     let payload = task.intent.payload();
                     nonces.push((payload.actor.to_string(), payload.nonce));
                     self.built.in_flight.insert((payload.actor.to_string(), payload.nonce), task.intent.id());
@@ -323,8 +325,12 @@ impl Pipeline {
         nonces: Vec<(String, Digest)>,
         directory: Option<Arc<Directory>>,
     ) -> Result<Prepared, NodeError> {
-        let projected = projection
-            .finish(self.shared.parts.signer.as_ref())
+        let signer = self.shared.parts.signer.as_ref();
+        let projected = self
+            .shared
+            .meter
+            .project
+            .of(|| projection.finish(signer))
             .map_err(|error| NodeError::Broken(error.to_string()))?;
         self.built.ledger = projected.ledger;
         Ok(Prepared {

@@ -13,7 +13,9 @@ use lockstep_core::package::Package;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, OptLevel, Store, WasmBacktraceDetails};
+use wasmtime::{
+    Config, Enabled, OptLevel, PoolConcurrencyLimitError, PoolingAllocationConfig, Store, WasmBacktraceDetails,
+};
 
 /// Why there is no engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +109,13 @@ impl WasmEngine {
         store.set_fuel(limits.fuel).map_err(|error| Stop::Broken(error.to_string()))?;
         store.limiter(|call| &mut call.room);
         store.set_hostcall_fuel(usize::try_from(limits.output_bytes).unwrap_or(usize::MAX));
-        let ended = code.instantiate(&mut store).and_then(|contract| act(&contract, &mut store)).and_then(|outcome| {
-            if let Err(no) = &outcome {
-                store.data_mut().count_output(no.reason.len() + no.message.len())?;
-            }
-            Ok(outcome)
-        });
+        let ended =
+            instantiate(&code, &mut store).and_then(|contract| act(&contract, &mut store)).and_then(|outcome| {
+                if let Err(no) = &outcome {
+                    store.data_mut().count_output(no.reason.len() + no.message.len())?;
+                }
+                Ok(outcome)
+            });
         match ended {
             Ok(Ok(())) => Ok(()),
             Ok(Err(GuestRejection { reason, message })) => Err(Stop::Rejected(Rejection { reason, message })),
@@ -144,7 +147,9 @@ impl Engine for WasmEngine {
 impl Tier {
     fn new(config: &WasmConfig, stack_bytes: u64) -> Result<Self, EngineError> {
         let start = || {
-            let engine = wasmtime::Engine::new(&settings(stack_bytes)?)?;
+            let engine = wasmtime::Engine::new(settings(stack_bytes)?.allocation_strategy(pool()));
+            // A process that may not reserve so many addresses makes memories one by one, which is slower.
+            let engine = engine.or_else(|_| wasmtime::Engine::new(&settings(stack_bytes)?))?;
             let mut linker = Linker::new(&engine);
             Contract::add_to_linker::<_, HasSelf<Call>>(&mut linker, |call| call)?;
             Ok((engine, linker))
@@ -210,6 +215,37 @@ impl Kept {
         }
         self.packages.insert(digest, (self.turn, Arc::clone(code)));
     }
+}
+
+/// A fresh instance. Where all places of the pool are taken, one is free soon: calls are short.
+fn instantiate(code: &ContractPre<Call>, store: &mut Store<Call>) -> wasmtime::Result<Contract> {
+    loop {
+        match code.instantiate(&mut *store) {
+            Err(error) if error.is::<PoolConcurrencyLimitError>() => std::thread::yield_now(),
+            ended => return ended,
+        }
+    }
+}
+
+/// Memories and tables that are kept between calls, so that a call has none to map and unmap. They are addresses,
+/// not memory; there is room for everything that a component may be, so that the pool decides nothing.
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(128)
+        .total_core_instances(1_024)
+        .total_memories(128)
+        .total_tables(3_300)
+        .max_memory_size(1 << 32)
+        .table_elements(10_000_000)
+        .max_tables_per_module(100)
+        .max_core_instance_size(64 << 20)
+        .max_component_instance_size(64 << 20)
+        .pagemap_scan(Enabled::Auto);
+    // Where the kernel tells which pages a call touched, those are cleared and kept; else all are given back.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.linear_memory_keep_resident(2 << 20).table_keep_resident(64 << 10);
+    }
+    pool
 }
 
 /// Everything that is the same for every call: what decides results first, then what WebAssembly there is.

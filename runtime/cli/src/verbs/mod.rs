@@ -53,6 +53,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Grant(args) => grant::grant(&context, args).await,
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
+        Verb::Bench(args) => crate::bench::run(&context, args).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

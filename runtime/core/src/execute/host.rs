@@ -105,6 +105,27 @@ impl<'a> Execution<'a> {
     }
 }
 
+/// Characters of an operation that the trace shows.
+const SHOWN: usize = 200;
+
+/// The beginning of an operation, for people; of a large value no more than that is copied.
+fn shown(operation: &Operation) -> String {
+    let value = match operation {
+        Operation::Add { value, .. } | Operation::Replace { value, .. } | Operation::Test { value, .. } => value,
+        Operation::Remove { .. } | Operation::Move { .. } | Operation::Copy { .. } => {
+            return operation.to_json().canonical().chars().take(SHOWN).collect();
+        }
+    };
+    let path = Json::from(operation.path().to_string()).canonical();
+    let mut text = format!("{{\"op\":\"{}\",\"path\":{path},\"value\":", operation.name()).into_bytes();
+    value.canonical_chunks(&mut |chunk| {
+        let room = (4 * SHOWN).saturating_sub(text.len());
+        text.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+    });
+    text.push(b'}');
+    String::from_utf8_lossy(&text).chars().take(SHOWN).collect()
+}
+
 fn failure(code: &'static str, message: String) -> HostError {
     HostError::Failure { code, message }
 }
@@ -150,10 +171,7 @@ impl Host for Execution<'_> {
 
     fn change(&mut self, record: u32, section: &str, operation: Operation) -> Result<(), HostError> {
         let index = self.writable(record, section)?;
-        self.trace.push(format!(
-            "change {record} {section} {}",
-            operation.to_json().canonical().chars().take(200).collect::<String>()
-        ));
+        self.trace.push(format!("change {record} {section} {}", shown(&operation)));
         match self.drafts.get_mut(index) {
             Some(draft) => draft.apply(section, operation).map_err(|message| failure("patch", message)),
             None => Ok(()),

@@ -63,7 +63,7 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
     };
     let openings = openings
         .ok_or_else(|| Refusal::new(Code::Malformed, "a submission is a DSSE envelope with a member `openings`"))?;
-    let intent = open(&json, &openings, &door.limits)?;
+    let (signed, intent) = open(&json, &openings, &door.limits)?;
     check_network(&intent, door)?;
     let actor = door.directory.actors().get(&intent.payload.actor);
     let actor = actor.ok_or_else(|| {
@@ -82,7 +82,7 @@ pub fn verify(bytes: &[u8], door: &Door<'_>) -> Result<VerifiedIntent, Refusal> 
             format!("participant {participant} of {} is proposed, and not yet approved", intent.payload.actor),
         ));
     }
-    check_signature(&json, &actor.key, &intent)?;
+    check_signature(&signed, &actor.key, &intent)?;
     check_time(&intent, door)?;
     Ok(intent)
 }
@@ -109,7 +109,7 @@ pub fn told(bytes: &[u8], limits: &Limits) -> Result<Told, Refusal> {
         _ => None,
     };
     let openings = openings.ok_or_else(|| Refusal::new(Code::Malformed, "a submission has a member `openings`"))?;
-    let VerifiedIntent { id, payload, targets, .. } = open(&json, &openings, limits)?;
+    let (_, VerifiedIntent { id, payload, targets, .. }) = open(&json, &openings, limits)?;
     Ok(Told { id, payload, records: targets.into_iter().map(|target| target.record).collect() })
 }
 
@@ -249,14 +249,16 @@ fn parse(bytes: &[u8], limits: &Limits, what: &str) -> Result<Json, Refusal> {
     })
 }
 
-fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<VerifiedIntent, Refusal> {
+fn open(envelope: &Json, openings: &Json, limits: &Limits) -> Result<(Envelope, VerifiedIntent), Refusal> {
     let (signed, payload) = read_envelope(envelope, limits)?;
     let opened = Openings::read(openings).map_err(|error| {
         let code = if error.path.ends_with(".salt") { Code::BadSalt } else { Code::Malformed };
         Refusal::new(code, error.to_string())
     })?;
     check_openings(&payload, &opened, Whole::All)?;
-    Ok(assemble(&signed, payload, opened, envelope.canonical().into_bytes(), openings.canonical().into_bytes()))
+    let stored = (envelope.canonical().into_bytes(), openings.canonical().into_bytes());
+    let intent = assemble(&signed, payload, opened, stored.0, stored.1);
+    Ok((signed, intent))
 }
 
 fn assemble(
@@ -343,8 +345,7 @@ fn check_network(intent: &VerifiedIntent, door: &Door<'_>) -> Result<(), Refusal
     Ok(())
 }
 
-fn check_signature(envelope: &Json, key: &PublicKey, intent: &VerifiedIntent) -> Result<(), Refusal> {
-    let signed = Envelope::from_json(envelope).map_err(|error| Refusal::new(Code::Malformed, error.to_string()))?;
+fn check_signature(signed: &Envelope, key: &PublicKey, intent: &VerifiedIntent) -> Result<(), Refusal> {
     if signed.signatures.len() != 1 || !signed.verified_by(key) {
         return Err(Refusal::new(Code::BadSignature, format!("the signature is not {}'s", intent.payload.actor)));
     }

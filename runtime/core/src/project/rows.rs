@@ -177,7 +177,7 @@ fn called(intent: &VerifiedIntent, package: Option<&Digest>, directory: &Directo
 
 pub(super) fn intent_row(
     intent: &VerifiedIntent,
-    outcome: &Outcome,
+    (outcome, stored): (&Outcome, Vec<u8>),
     events: &[SealedEvent],
     directory: &Directory,
     log: &str,
@@ -224,7 +224,7 @@ pub(super) fn intent_row(
         UNSET_CHECKPOINT,
         Cell::Bytes(intent.envelope().to_vec()),
         Cell::Bytes(intent.openings().to_vec()),
-        Cell::Bytes(outcome.stored()),
+        Cell::Bytes(stored),
     ]
 }
 

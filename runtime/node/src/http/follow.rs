@@ -65,7 +65,9 @@ fn follow(
     let place = http.readers.clone().try_acquire_owned().map_err(|_| full())?;
     let (sender, body) = Channel::<Bytes>::new(1);
     let (here, gone) = oneshot::channel();
+    let came = stream.end();
     let follower = Follower {
+        came,
         node: http.node.clone(),
         stream,
         allowed,
@@ -145,6 +147,8 @@ struct Follower {
     filter: Filter,
     /// The first position that it has not seen.
     from: u64,
+    /// The position after all that had happened when it came: it is judged by nothing older.
+    came: u64,
     sender: Sender<Bytes>,
     pulse: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
@@ -161,7 +165,7 @@ impl Follower {
         let mut going = self.send(Bytes::from_static(b":\n\n")).await;
         while going && self.allowed.still(&self.node) {
             self.pulse.borrow_and_update();
-            going = match self.stream.page(self.from).await {
+            going = match self.stream.page(self.from, self.came).await {
                 _ if self.sent.elapsed() >= self.heartbeat => self.beat().await,
                 Ok(Some(page)) => {
                     let bytes = page.given(&self.allowed.reader, &self.filter, self.from);

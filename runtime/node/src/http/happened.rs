@@ -1,7 +1,9 @@
 //! What happened, a page at a time, with all that it takes to say who may know it.
 //!
 //! A page is read and prepared once and shown to any number of readers. Who of them sees what of it follows from the
-//! memberships of its records, which are kept here as long as no event changes them.
+//! memberships of its records. They are kept here, and read again where an event has changed them: in order, as pages
+//! are read one after the other. Whoever wants a page knows how much must have been looked at for it: all that had
+//! happened when it came. So who was let in a moment ago is judged by that, and who was there before shares pages.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,8 +28,8 @@ use crate::open::Node;
 /// Most events or notifications that are read at once.
 const ROWS: usize = 256;
 
-/// Bytes of rows that are read at once where they are large.
-const BYTES: usize = 1 << 20;
+/// Bytes of rows that are read at once where they are large: each reader that is slow may hold a page of its own.
+const BYTES: usize = 256 << 10;
 
 /// Most records whose memberships are kept.
 const RECORDS: usize = 10_000;
@@ -110,24 +112,44 @@ pub(super) struct Happened {
     pub(super) from: u64,
     /// The position after the last one.
     pub(super) next: u64,
+    /// Memberships are those of this position, or later ones.
+    pub(super) judged: u64,
     pub(super) items: Vec<Item>,
     /// About how much memory it takes.
     pub(super) bytes: usize,
 }
 
+/// The memberships of records.
+#[derive(Default)]
+struct Kept {
+    /// Each as of a seq.
+    parties: HashMap<String, (u64, Arc<Json>)>,
+    /// All events before this position were looked at for changes of them.
+    looked: u64,
+}
+
+impl Kept {
+    /// The position that memberships are good for where a page is looked at next; none where events between were not.
+    fn good_for(&self, from: u64, next: u64) -> Option<u64> {
+        (from <= self.looked).then_some(self.looked.max(next))
+    }
+}
+
+/// The memberships of a page's records.
+type Parties = HashMap<String, Arc<Json>>;
+
 /// Reads pages of a node.
 pub(super) struct Source {
     node: Node,
     kind: Kind,
-    /// The memberships of records, each as of a seq.
-    parties: Mutex<HashMap<String, (u64, Arc<Json>)>>,
+    kept: Mutex<Kept>,
     /// How many rows fit into a page, going by the last ones.
     fitting: AtomicUsize,
 }
 
 impl Source {
     pub(super) fn new(node: Node, kind: Kind) -> Self {
-        Source { node, kind, parties: Mutex::new(HashMap::new()), fitting: AtomicUsize::new(1) }
+        Source { node, kind, kept: Mutex::default(), fitting: AtomicUsize::new(1) }
     }
 
     /// The position after all that is committed and signed for.
@@ -135,42 +157,35 @@ impl Source {
         self.node.leaves().saturating_mul(PER_LEAF)
     }
 
-    /// What happened from a position on, as far as a page goes.
-    pub(super) async fn read(&self, from: u64) -> Result<Happened, DatabaseError> {
-        let (end, directory) = (self.end(), self.node.directory());
-        let after = from.checked_sub(1);
-        let (mut items, all) = match self.kind {
-            Kind::Events => self.events(&directory, after).await?,
-            Kind::Notifications => self.notifications(&directory, after).await?,
+    /// What happened from a position on, as far as a page goes, judged by memberships as of `least` or later.
+    pub(super) async fn read(&self, from: u64, least: u64) -> Result<Happened, DatabaseError> {
+        let turn = Turn { from, least, end: self.end(), directory: self.node.directory() };
+        let mut happened = match self.kind {
+            Kind::Events => self.events(&turn).await?,
+            Kind::Notifications => self.notifications(&turn).await?,
         };
-        // What was committed meanwhile is for the next page, when its checkpoint is written, too.
-        let whole = items.len();
-        items.retain(|item| item.position < end);
-        let all = all || items.len() < whole;
-        let next = if all { end } else { items.last().map_or(end, |item| item.position + 1) };
-        let bytes = items.iter().map(Item::bytes).sum();
-        Ok(Happened { from, next: next.max(from), items, bytes })
+        happened.items.retain(|item| (from..happened.next).contains(&item.position));
+        happened.bytes = happened.items.iter().map(Item::bytes).sum();
+        Ok(happened)
     }
 
-    async fn events(&self, directory: &Directory, after: Option<u64>) -> Result<(Vec<Item>, bool), DatabaseError> {
+    async fn events(&self, turn: &Turn) -> Result<Happened, DatabaseError> {
         let table = own(name::EVENT)?;
-        let (rows, all) = event_rows(self.node.database(), &table, after, self.fitting()).await?;
+        let (rows, all) = event_rows(self.node.database(), &table, turn.from.checked_sub(1), self.fitting()).await?;
         self.fit(rows.iter().map(|(_, row)| row));
+        let next = turn.next(all, rows.last().map(|(position, _)| *position));
         let headers = rows.iter().map(|(_, row)| header(&table, row)).collect::<Result<Vec<_>, _>>()?;
         let specs = rows.iter().map(|(_, row)| text(&table, row, "spec"));
-        self.learn(directory, headers.iter().zip(specs)).await?;
-        let places: Vec<Option<Arc<Place>>> = headers.iter().map(|header| self.place(directory, header)).collect();
-        let mut intents: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (index, (_, row)) in rows.iter().enumerate() {
-            intents.entry(text(&table, row, "intent_id")).or_default().push(index);
+        let (parties, judged) = self.parties(turn, next, headers.iter().zip(specs)).await?;
+        let places: Vec<Option<Arc<Place>>> =
+            headers.iter().map(|header| place(&turn.directory, &parties, header)).collect();
+        let mut intents: BTreeMap<&str, Vec<Part<'_>>> = BTreeMap::new();
+        for (((_, row), header), place) in rows.iter().zip(&headers).zip(&places) {
+            intents.entry(text(&table, row, "intent_id")).or_default().push((row, header, place.clone()));
         }
         let mut called: BTreeMap<&str, Arc<Called>> = BTreeMap::new();
-        for (intent, indexes) in &intents {
-            let part: Vec<_> = indexes
-                .iter()
-                .filter_map(|at| Some((&rows.get(*at)?.1, headers.get(*at)?, places.get(*at)?.clone())))
-                .collect();
-            called.insert(intent, Arc::new(self.called(directory, &table, intent, &part).await?));
+        for (intent, part) in &intents {
+            called.insert(intent, Arc::new(self.called(&turn.directory, &table, intent, part).await?));
         }
         let items = rows.iter().zip(&places).map(|((position, row), place)| {
             let json = event(&table, row, *position);
@@ -192,7 +207,7 @@ impl Source {
                 closed: closed.canonical(),
             }
         });
-        Ok((items.collect(), all))
+        Ok(Happened { from: turn.from, next, judged, items: items.collect(), bytes: 0 })
     }
 
     /// What an intent called, with all the records that it names, in their order.
@@ -201,7 +216,7 @@ impl Source {
         directory: &Directory,
         table: &Table,
         intent: &str,
-        part: &[(&Row, &Header, Option<Arc<Place>>)],
+        part: &[Part<'_>],
     ) -> Result<Called, DatabaseError> {
         let (row, header) = part.first().map_or((None, None), |(row, header, _)| (Some(*row), Some(*header)));
         let column = |column| row.map(|row| text(table, row, column)).unwrap_or_default();
@@ -229,45 +244,97 @@ impl Source {
         Ok(targets(stored.unwrap_or_default()))
     }
 
-    async fn notifications(
-        &self,
-        directory: &Directory,
-        after: Option<u64>,
-    ) -> Result<(Vec<Item>, bool), DatabaseError> {
+    async fn notifications(&self, turn: &Turn) -> Result<Happened, DatabaseError> {
         let (outbox, events) = (own(name::OUTBOX)?, own(name::EVENT)?);
-        let after = after.map(|after| i64::try_from(after).unwrap_or(i64::MAX));
+        let after = turn.from.checked_sub(1).map(|after| i64::try_from(after).unwrap_or(i64::MAX));
         let limit = self.fitting();
         let rows = self.node.database().follow(&outbox, "position", after, limit).await?;
         self.fit(rows.iter());
+        let told = rows.iter().map(|row| notification(&outbox, row)).collect::<Result<Vec<_>, _>>()?;
+        let next = turn.next(rows.len() < limit, told.last().map(|told| told.position));
         let ids: BTreeSet<Cell> = rows.iter().filter_map(|row| cell(&outbox, row, "event_id").cloned()).collect();
         let ids: Vec<Cell> = ids.into_iter().collect();
         let found = self.node.database().select(&events, "event_id", &ids).await?;
         let headers = found.iter().map(|row| header(&events, row)).collect::<Result<Vec<_>, _>>()?;
         let specs = found.iter().map(|row| text(&events, row, "spec"));
-        self.learn(directory, headers.iter().zip(specs)).await?;
+        let (parties, judged) = self.parties(turn, next, headers.iter().zip(specs)).await?;
         let known: BTreeMap<&str, (&Row, Option<Arc<Place>>)> = found
             .iter()
             .zip(&headers)
-            .map(|(row, header)| (text(&events, row, "event_id"), (row, self.place(directory, header))))
+            .map(|(row, header)| (text(&events, row, "event_id"), (row, place(&turn.directory, &parties, header))))
             .collect();
-        let items = rows.iter().map(|row| {
-            let told = notification(&outbox, row)?;
+        let items = rows.iter().zip(told).map(|(row, told)| {
             let (event, place) = known.get(text(&outbox, row, "event_id")).cloned().unzip();
-            let text_of = |column| text(&outbox, row, column).to_owned();
-            Ok(Item {
+            let part = |column| text(&outbox, row, column).to_owned();
+            Item {
                 position: told.position,
-                spec: text_of("aggregatetype"),
-                record: text_of("aggregateid"),
+                spec: part("aggregatetype"),
+                record: part("aggregateid"),
                 contract: event.map(|event| text(&events, event, "contract").to_owned()).unwrap_or_default(),
-                kind: Some(text_of("type")),
-                section: Some(text_of("section")),
+                kind: Some(part("type")),
+                section: Some(part("section")),
                 place: place.flatten(),
                 called: None,
                 text: told.json.canonical(),
                 closed: String::new(),
-            })
+            }
         });
-        Ok((items.collect::<Result<_, DatabaseError>>()?, rows.len() < limit))
+        Ok(Happened { from: turn.from, next, judged, items: items.collect(), bytes: 0 })
+    }
+
+    /// The memberships of the records of a page's events, and the position that they are good for.
+    async fn parties<'a>(
+        &self,
+        turn: &Turn,
+        next: u64,
+        events: impl Iterator<Item = (&'a Header, &'a str)>,
+    ) -> Result<(Parties, u64), DatabaseError> {
+        let (mut found, mut wanted) = (Parties::new(), BTreeMap::<&str, BTreeSet<&str>>::new());
+        let good = {
+            let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            // Who reads notifications does not see all events that change memberships.
+            let good = kept.good_for(turn.from, next).filter(|_| self.kind == Kind::Events);
+            let good = good.filter(|good| *good >= turn.least);
+            for (header, spec) in events {
+                let changed = header.sections.get(PARTIES).map_or(0, |sealed| sealed.seq);
+                let known = kept.parties.get(header.record.as_str());
+                match known.filter(|(seq, _)| good.is_some() && *seq >= changed) {
+                    Some((_, parties)) => drop(found.insert(header.record.to_string(), parties.clone())),
+                    None => drop(wanted.entry(spec).or_default().insert(header.record.as_str())),
+                }
+            }
+            good
+        };
+        let mut read = Vec::new();
+        for table in turn.directory.record_tables().into_iter().filter(|table| table.role == Role::Records) {
+            let Some(records) = wanted.get(table.name.as_str()) else { continue };
+            let values: Vec<Cell> = records.iter().map(|record| Cell::Text((*record).to_owned())).collect();
+            for row in self.node.database().select(&table, "record_id", &values).await? {
+                let parties = Json::parse(text(&table, &row, PARTIES).as_bytes(), &Limits::default());
+                let seq = cell(&table, &row, "lockstep_seq").and_then(Cell::as_count).unwrap_or_default();
+                let record = text(&table, &row, "record_id").to_owned();
+                read.push((record, (seq, Arc::new(parties.unwrap_or_default()))));
+            }
+        }
+        found.extend(read.iter().map(|(record, (_, parties))| (record.clone(), parties.clone())));
+        if self.kind == Kind::Events {
+            self.keep(turn.from, next, read);
+        }
+        Ok((found, good.unwrap_or(turn.end)))
+    }
+
+    /// Keeps what was read, and notes that a page was looked at.
+    fn keep(&self, from: u64, next: u64, read: Vec<(String, (u64, Arc<Json>))>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.good_for(from, next).is_none() || kept.parties.len() > RECORDS {
+            kept.parties.clear();
+        }
+        kept.looked = kept.looked.max(next);
+        for (record, (seq, parties)) in read {
+            if kept.parties.get(&record).is_none_or(|(known, _)| *known <= seq) {
+                kept.parties.insert(record, (seq, parties));
+            }
+        }
     }
 
     fn fitting(&self) -> usize {
@@ -285,44 +352,31 @@ impl Source {
             self.fitting.store(fitting, Ordering::Relaxed);
         }
     }
+}
 
-    fn place(&self, directory: &Directory, header: &Header) -> Option<Arc<Place>> {
-        let entry = directory.specs().get(&header.spec)?.clone();
-        let kept = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, parties) = kept.get(header.record.as_str())?;
-        Some(Arc::new(Place { entry, parties: parties.clone(), seq: header.seq }))
-    }
+/// One reading of a page.
+struct Turn {
+    from: u64,
+    /// What memberships must be good for.
+    least: u64,
+    /// The position after all that was committed and signed for when it began.
+    end: u64,
+    directory: Arc<Directory>,
+}
 
-    /// Reads the memberships of the records that are not known, or that one of these events has changed since.
-    async fn learn<'a>(
-        &self,
-        directory: &Directory,
-        events: impl Iterator<Item = (&'a Header, &'a str)>,
-    ) -> Result<(), DatabaseError> {
-        let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        {
-            let mut kept = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
-            if kept.len() > RECORDS {
-                kept.clear();
-            }
-            for (header, spec) in events {
-                let changed = header.sections.get(PARTIES).map_or(0, |sealed| sealed.seq);
-                if kept.get(header.record.as_str()).is_none_or(|(seq, _)| *seq < changed) {
-                    wanted.entry(spec).or_default().insert(header.record.as_str());
-                }
-            }
-        }
-        let tables = directory.record_tables().into_iter().filter(|table| table.role == Role::Records);
-        for table in tables {
-            let Some(records) = wanted.get(table.name.as_str()) else { continue };
-            let values: Vec<Cell> = records.iter().map(|record| Cell::Text((*record).to_owned())).collect();
-            for row in self.node.database().select(&table, "record_id", &values).await? {
-                let parties = Json::parse(text(&table, &row, PARTIES).as_bytes(), &Limits::default());
-                let seq = cell(&table, &row, "lockstep_seq").and_then(Cell::as_count).unwrap_or_default();
-                let mut kept = self.parties.lock().unwrap_or_else(PoisonError::into_inner);
-                kept.insert(text(&table, &row, "record_id").to_owned(), (seq, Arc::new(parties.unwrap_or_default())));
-            }
-        }
-        Ok(())
+impl Turn {
+    /// The position after a page: what was committed meanwhile is for the next one, when its checkpoint is written, too.
+    fn next(&self, all: bool, last: Option<u64>) -> u64 {
+        let next = if all { self.end } else { last.map_or(self.end, |last| last + 1) };
+        next.min(self.end).max(self.from)
     }
+}
+
+/// An event of an intent.
+type Part<'a> = (&'a Row, &'a Header, Option<Arc<Place>>);
+
+fn place(directory: &Directory, parties: &Parties, header: &Header) -> Option<Arc<Place>> {
+    let entry = directory.specs().get(&header.spec)?.clone();
+    let parties = parties.get(header.record.as_str())?.clone();
+    Some(Arc::new(Place { entry, parties, seq: header.seq }))
 }

@@ -77,6 +77,10 @@ pub(super) async fn record(
     let record = RecordId::parse(&id).map_err(|error| usage(error.to_string()))?;
     let directory = http.node.directory();
     let looking = Looking { database: http.node.database(), directory: &directory, reader: Some(&allowed.reader) };
+    let _turn = match moment {
+        Some(_) => http.replays.acquire().await.ok(),
+        None => None,
+    };
     Ok(json_response(&looking.record(&table, &record, moment).await?))
 }
 

@@ -65,8 +65,8 @@ impl Page {
         bytes
     }
 
-    fn covers(&self, from: u64) -> bool {
-        (self.happened.from..self.happened.next).contains(&from)
+    fn serves(&self, from: u64, least: u64) -> bool {
+        (self.happened.from..self.happened.next).contains(&from) && self.happened.judged >= least
     }
 }
 
@@ -116,28 +116,29 @@ impl Stream {
         self.source.end()
     }
 
-    /// The page that covers a position; `None` where nothing has happened since.
+    /// The page that covers a position, judged by memberships as of `least` or later; `None` where nothing has
+    /// happened since.
     ///
     /// Whoever calls this must go on with it by itself: others wait for the same page.
-    pub(super) async fn page(&self, from: u64) -> Result<Option<Arc<Page>>, DatabaseError> {
+    pub(super) async fn page(&self, from: u64, least: u64) -> Result<Option<Arc<Page>>, DatabaseError> {
         if from >= self.end() {
             return Ok(None);
         }
-        if let Some(page) = self.kept(from) {
+        if let Some(page) = self.kept(from, least) {
             return Ok(Some(page));
         }
         let lane = if self.is_past(from) { &self.past } else { &self.now };
         let _lane = lane.lock().await;
-        if let Some(page) = self.kept(from) {
+        if let Some(page) = self.kept(from, least) {
             return Ok(Some(page));
         }
-        let page = Page { happened: self.source.read(from).await?, rendered: Mutex::default() };
+        let page = Page { happened: self.source.read(from, least).await?, rendered: Mutex::default() };
         Ok(Some(self.keep(page)))
     }
 
-    fn kept(&self, from: u64) -> Option<Arc<Page>> {
+    fn kept(&self, from: u64, least: u64) -> Option<Arc<Page>> {
         let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        pages.iter().rev().find(|page| page.covers(from)).cloned()
+        pages.iter().rev().find(|page| page.serves(from, least)).cloned()
     }
 
     /// Whether it comes before all that is kept.

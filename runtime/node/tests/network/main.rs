@@ -14,6 +14,7 @@
 mod bed;
 mod clocks;
 mod disputes;
+mod edited;
 mod forwards;
 mod liar;
 mod pair;

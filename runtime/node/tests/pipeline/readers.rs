@@ -7,13 +7,13 @@ use lockstep_core::directory::Body;
 use lockstep_core::json;
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::token::Token;
-use lockstep_node::{HttpConfig, HttpServer};
+use lockstep_node::{HttpConfig, HttpServer, NodeConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::bed::{Bed, LONG};
-use crate::world::{actor, key, members, now, set};
+use crate::world::{World, actor, deal_manifest, key, members, now, op, set};
 
 /// Short of for ever.
 const SOON: Duration = Duration::from_secs(20);
@@ -127,6 +127,19 @@ async fn deal(bed: &mut Bed, name: &str) -> String {
     bed.submit(&wish).await.unwrap().intent.to_string()
 }
 
+/// Where nobody sees anything of a deal but who has a role in it.
+fn guarded() -> World {
+    let mut world = World::new();
+    world.people();
+    let mut manifest = parse(&deal_manifest("1.0.0").canonical().replace("\"anyone\"]", "\"partner\"]"));
+    let Json::Object(members) = &mut manifest else { panic!("a manifest is an object") };
+    let Some(Json::Object(mut methods)) = members.remove("methods") else { panic!("it has methods") };
+    methods.remove("both");
+    members.insert("methods", methods);
+    world.deploy(&manifest).unwrap();
+    world
+}
+
 /// A new deal that is told of, with so many bytes of data.
 async fn tell(bed: &mut Bed, name: &str, bytes: usize) {
     let parties = members(&[("owner", "ann@acme", 1), ("partner", "bob@bolt", 1)]);
@@ -207,6 +220,30 @@ async fn who_goes_on_after_the_last_position_misses_nothing_and_gets_nothing_twi
     assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0));
     let (status, problem) = door.get("/v1/events?after=900000000000", &ann).await;
     assert_eq!((status, problem.contains("\"code\":\"position_gone\"")), (410, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_let_in_a_moment_ago_is_shown_what_happened_before() {
+    let mut bed = Bed::of(guarded(), NodeConfig::default()).await;
+    let door = Door::before(&bed, HttpConfig::default()).await;
+    let [ann, bob] = ["ann@acme", "bob@bolt"].map(|who| token(&bed, who));
+    let first = members(&[("owner", "ann@acme", 1)]);
+    let steps = vec![set("parties", first), set("open", json!({"title": "t"}))];
+    let made = bed.world.call("ann@acme", "make", "one", steps);
+    bed.submit(&made).await.unwrap();
+    // Both have been shown the page: it is kept, as it was judged then.
+    let mut early = [door.follow("/v1/events", &ann).await, door.follow("/v1/events", &bob).await];
+    early[0].until("}\n\n").await;
+    let partner = op("parties", "add", "/members/-", json!({"role": "partner", "participant": "bolt", "from": 2}));
+    let join = bed.world.call("ann@acme", "join", "one", vec![partner]);
+    let decided = bed.submit(&join).await.unwrap();
+    assert_eq!(bed.ending(&decided).await, "applied");
+    let mut late = door.follow("/v1/events", &bob).await;
+    late.until("\"seq\":2").await;
+    late.until("}\n\n").await;
+    assert_eq!(late.seen().len(), 2, "who comes late sees that something happened before: {}", late.text);
+    early[1].until("\"seq\":2").await;
+    assert_eq!(early[1].text.matches("data: ").count(), 1, "what was not for him then does not come later");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,179 @@
+//! `lockstep bench`: what the whole costs beside what its rows cost.
+//!
+//! One run, end to end: intents signed beforehand, verified, executed in WebAssembly, committed durably through the
+//! node's own way, many under way. Beside it a floor: the same inserts and updates, written by nothing but the
+//! database's driver. Both databases are compared; a floor that wrote other rows fails the run.
+
+mod compare;
+mod floor;
+mod load;
+mod machine;
+mod progress;
+mod report;
+mod world;
+mod written;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use lockstep_core::codes::Code;
+use lockstep_core::crypto::Digest;
+use lockstep_node::{all_tables, random_bytes};
+
+use crate::context::{Access, Context, open_database};
+use crate::error::{CliError, Exit, file_error};
+use compare::{Files, compare};
+use floor::Range;
+use load::{Sent, Spread, Workload};
+use progress::Progress;
+use report::Measured;
+use world::World;
+use written::Written;
+
+/// Arguments of `bench`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema"
+)]
+pub(crate) struct BenchArgs {
+    /// Intents that are measured
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..))]
+    intents: u32,
+    /// Records that they change
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(10..))]
+    records: u32,
+    /// Bytes of each one's arguments
+    #[arg(long, default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(16..4_000_000))]
+    payload: u32,
+    /// Four of five intents on ten records
+    #[arg(long)]
+    contended: bool,
+    /// Leave both databases here [default: a folder for temporary files, removed]
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+}
+
+/// Most intents of the run with the other spread, and most that are sent one by one.
+const OTHER: usize = 20_000;
+const ALONE: usize = 1_000;
+
+pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliError> {
+    if let Some(url) = &context.database {
+        let message = format!("bench makes databases of its own and takes no --database; it was given {url:.8}…");
+        return Err(CliError::new(Code::Usage, message));
+    }
+    let progress = Progress::new(context.output);
+    let dir = Folder::make(args.keep.as_deref())?;
+    let measured = measure(&dir.path, &args, &progress).await;
+    progress.end();
+    let measured = measured?;
+    measured.compared.must_be_same()?;
+    context.output.document(&measured.to_json());
+    if !context.output.json {
+        measured.show(context.output);
+    }
+    Ok(Exit::Done)
+}
+
+/// Where a run's databases are.
+struct Folder {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Folder {
+    fn make(keep: Option<&Path>) -> Result<Folder, CliError> {
+        let path = match keep {
+            Some(path) => path.to_owned(),
+            None => {
+                let random = random_bytes().map_err(|message| CliError::new(Code::Internal, message))?;
+                let random = Digest::from_bytes(random).to_string();
+                std::env::temp_dir().join(format!("lockstep-bench-{}", random.get(..16).unwrap_or_default()))
+            }
+        };
+        std::fs::create_dir_all(&path).map_err(|error| file_error(&path, &error))?;
+        if std::fs::read_dir(&path).map_err(|error| file_error(&path, &error))?.next().is_some() {
+            return Err(CliError::new(Code::DirectoryExists, format!("{} is not empty", path.display())));
+        }
+        Ok(Folder { path, kept: keep.is_some() })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !self.kept {
+            drop(std::fs::remove_dir_all(&self.path));
+        }
+    }
+}
+
+async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
+    let machine = machine::describe(dir)?;
+    let spread = if args.contended { Spread::Contended } else { Spread::Even };
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let work =
+        Workload { intents: count(args.intents), records: count(args.records), payload: count(args.payload), spread };
+    let world = World::make(&dir.join("node")).await?;
+    load::open_records(&world, &work, progress).await?;
+    let base = dir.join("before.db");
+    lockstep_sqlite::client::copy(&world.file(), &base).await?;
+    let (from, batches) = (world.leaves().await?, *world.node.commits().borrow());
+    let main = whole(&world, work, 1, progress).await?;
+    let (many, batches) = (world.leaves().await?, *world.node.commits().borrow() - batches);
+    progress.begin("one by one");
+    let alone = load::alone(&world, &work, ALONE.min(work.intents / 10)).await?;
+    let (to, peak_rss) = (world.leaves().await?, machine::peak_resident_bytes());
+    let (tables, batch) = (all_tables(&world.node.directory()), world.node.config().batch);
+    let end_to_end = world.file();
+    world.node.stop().await;
+
+    let (other, other_intents) = other(dir, work, progress).await?;
+
+    let database = open_database(&format!("sqlite:{}", end_to_end.display()), Access::Read).await?;
+    let written = Written::read(database.as_ref(), &tables).await?;
+    let file = dir.join("floor.db");
+    let floor = floor::lay(&written, Range { from, many, to }, &base, &file, progress).await?;
+    progress.begin("comparing both databases");
+    let beside = open_database(&format!("sqlite:{}", file.display()), Access::Read).await?;
+    let files = Files { base: &base, end_to_end: &end_to_end, floor: &file };
+    let compared = compare(&tables, database.as_ref(), beside.as_ref(), &files).await?;
+    Ok(Measured {
+        machine,
+        work,
+        batch,
+        batches,
+        main,
+        other,
+        other_intents,
+        alone,
+        floor,
+        compared,
+        peak_rss,
+        all_intents: to - from,
+    })
+}
+
+/// Signs a run's intents and sends them.
+async fn whole(world: &World, work: Workload, seed: u64, progress: &Progress) -> Result<Sent, CliError> {
+    progress.begin(&format!("signing {} intents", work.intents));
+    let file = world.dir.join("intents.ndjson");
+    let (author, path) = (world.author.clone(), file.clone());
+    let signing = tokio::task::spawn_blocking(move || load::sign(&author, work, seed, &path));
+    signing.await.map_err(|error| CliError::new(Code::Internal, error.to_string()))??;
+    let sent = load::run(world, &file, work.intents, progress).await?;
+    std::fs::remove_file(&file).map_err(|error| file_error(&file, &error))?;
+    Ok(sent)
+}
+
+/// The run with the other spread, on a node of its own.
+async fn other(dir: &Path, work: Workload, progress: &Progress) -> Result<(Sent, usize), CliError> {
+    let spread = if work.spread == Spread::Even { Spread::Contended } else { Spread::Even };
+    let work = Workload { intents: work.intents.min(OTHER), spread, ..work };
+    let home = dir.join("other");
+    let world = World::make(&home).await?;
+    load::open_records(&world, &work, progress).await?;
+    let sent = whole(&world, work, 2, progress).await?;
+    world.node.stop().await;
+    std::fs::remove_dir_all(&home).map_err(|error| file_error(&home, &error))?;
+    Ok((sent, work.intents))
+}
