@@ -10,6 +10,7 @@
 mod again;
 mod commit;
 mod execute;
+mod exhibit;
 mod feed;
 mod forward;
 mod http;
