@@ -41,6 +41,7 @@ cases! {
     "what was acknowledged is there for other connections" => commits::seen_again,
     "an insert of a known key is refused" => commits::known_key,
     "a put replaces the row with the same key" => commits::put,
+    "a batch that leaves the head as it is may be committed twice" => commits::beside_the_log,
     "an update changes the named columns of one row only" => commits::update,
     "an update of a row that is not there is refused" => commits::update_nothing,
     "writes to one table happen in their order" => commits::order,

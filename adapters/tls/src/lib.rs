@@ -4,12 +4,15 @@
 //! a node shows of itself and `verify` what it makes of the other, `places` counts, `greet` exchanges versions,
 //! `link` is the open connection, `send` and `receive` its two halves, `partial` a frame that is not whole yet.
 //!
+//! Apart from these, `https` puts TLS with an ordinary certificate before the HTTP door.
+//!
 //! It owns who is at the other end and how much a peer may take, nothing of what frames mean. See the crate's
 //! README for the life of a frame.
 
 mod dial;
 mod errors;
 mod greet;
+mod https;
 mod keys;
 mod link;
 mod listen;
@@ -27,6 +30,7 @@ use lockstep_core::database::Pending;
 use lockstep_core::transport::{Admitted, Bounds, Connection, Listener, Transport, TransportError};
 use rustls::crypto::CryptoProvider;
 
+pub use https::HttpsAcceptor;
 use keys::NodeKey;
 use link::Link;
 use places::{Place, Places};

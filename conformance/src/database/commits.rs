@@ -102,6 +102,19 @@ pub(super) async fn put(factory: &dyn Factory) -> Result<(), String> {
     Ok(())
 }
 
+pub(super) async fn beside_the_log(factory: &dyn Factory) -> Result<(), String> {
+    let database = prepared(factory).await?;
+    commit(&*database, &batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1)]))])).await?;
+    let beside = || batch(1, 1, vec![(pairs(), vec![Write::Put(pair("b", 1, 2))])]);
+    commit(&*database, &beside()).await?;
+    commit(&*database, &beside()).await?;
+    ensure!(all(&*database, &pairs()).await? == [pair("a", 1, 1), pair("b", 1, 2)], "it is not there once");
+    ensure!(database.head().await.map_err(words)?.as_deref() == Some("head 1"), "the head has moved");
+    let late = database.commit(&batch(2, 2, vec![(pairs(), vec![Write::Put(pair("c", 1, 3))])])).await;
+    ensure!(matches!(late, Err(CommitError::Conflict)), "another head is no conflict: {late:?}");
+    Ok(())
+}
+
 fn update_of(name: &str, seq: i64, set: Vec<(usize, Cell)>) -> Write {
     Write::Update { key: vec![text(name), Cell::Integer(seq)], set }
 }

@@ -101,6 +101,8 @@ pub(crate) enum Verb {
     Explain(verbs::explain::ExplainArgs),
     /// Run the node: answer HTTP and relay notifications until it is told to end
     Run(verbs::run::RunArgs),
+    /// Let somebody read over HTTP what an actor may, for a short time
+    Token(verbs::token::TokenArgs),
     /// Let a participant or an actor do something with a section of a record, from its next seq on
     #[command(after_help = "Example:\n  lockstep grant task/acme:task-1 notes partner read")]
     Grant(verbs::grant::GrantArgs),

@@ -10,7 +10,7 @@ use crate::error::{CliError, file_error};
 /// The file's name in a node's directory.
 pub(crate) const FILE: &str = "lockstep.toml";
 
-const KEYS: &[&str] = &["node", "participant", "database", "actor", "listen", "broker"];
+const KEYS: &[&str] = &["node", "participant", "database", "actor", "listen", "tls_cert", "tls_key", "broker"];
 const BROKER_KEYS: &[&str] = &["name", "url"];
 
 /// A broker that notifications are relayed to.
@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) actor: String,
     /// Where `run` listens for other nodes; without it this node dials only.
     pub(crate) listen: Option<String>,
+    /// The certificate and its key, PEM files, that HTTP needs where other machines reach it.
+    pub(crate) tls: Option<(String, String)>,
     /// Where notifications go besides the in-process broker.
     pub(crate) brokers: Vec<BrokerConfig>,
 }
@@ -61,6 +63,12 @@ impl Config {
             }
             Some(_) => return Err("broker is a list of tables: [[broker]]".to_owned()),
         }
+        let given = |key: &str| table.get(key).map(|_| need(&table, key)).transpose();
+        let tls = match (given("tls_cert")?, given("tls_key")?) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err("tls_cert and tls_key go together".to_owned()),
+        };
         // The outbox has one mark for each notification: a second broker would get what the first did not take.
         if let [_, second, ..] = brokers.as_slice() {
             return Err(format!("broker {} is one too many: notifications go to one broker", second.name));
@@ -70,7 +78,8 @@ impl Config {
             participant: need(&table, "participant")?,
             database: need(&table, "database")?,
             actor: need(&table, "actor")?,
-            listen: table.get("listen").map(|_| need(&table, "listen")).transpose()?,
+            listen: given("listen")?,
+            tls,
             brokers,
         })
     }
@@ -80,6 +89,9 @@ impl Config {
         let listen = self.listen.as_ref().map_or_else(String::new, |listen| {
             format!("# Where `lockstep run` listens for other nodes.\nlisten = \"{listen}\"\n")
         });
+        let tls = self.tls.as_ref().map_or_else(String::new, |(certificate, key)| {
+            format!("# HTTP for other machines goes over TLS.\ntls_cert = \"{certificate}\"\ntls_key = \"{key}\"\n")
+        });
         format!(
             "# A node of Lockstep. `lockstep help` says what can be set here.\n\
              node = \"{}\"\n\
@@ -88,13 +100,13 @@ impl Config {
              database = \"{}\"\n\
              # Whose key signs where --as says nothing.\n\
              actor = \"{}\"\n\
-             {}\
+             {}{}\
              \n\
              # Notifications go to the broker that stands here; file: appends a CloudEvent a line.\n\
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
-            self.node, self.participant, self.database, self.actor, listen
+            self.node, self.participant, self.database, self.actor, listen, tls
         )
     }
 }
@@ -145,6 +157,7 @@ mod tests {
             database: "sqlite:lockstep.db".into(),
             actor: "admin@acme".into(),
             listen: None,
+            tls: None,
             brokers: Vec::new(),
         }
     }
@@ -152,6 +165,15 @@ mod tests {
     #[test]
     fn a_new_file_reads_back() {
         assert_eq!(Config::parse(&config().render()), Ok(config()));
+    }
+
+    #[test]
+    fn a_certificate_goes_with_its_key() {
+        let tls = Some(("cert.pem".to_owned(), "key.pem".to_owned()));
+        let config = Config { tls, ..config() };
+        assert_eq!(Config::parse(&config.render()), Ok(config.clone()));
+        let half = config.render().replace("tls_key =", "# tls_key =");
+        assert_eq!(Config::parse(&half), Err("tls_cert and tls_key go together".to_owned()));
     }
 
     #[test]

@@ -8,16 +8,15 @@ use std::sync::Arc;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::Database;
-use lockstep_core::directory::{Actor, Directory, DirectoryEvent};
+use lockstep_core::directory::{Directory, DirectoryEvent};
 use lockstep_core::event::{EventOpenings, Header};
-use lockstep_core::execute::{Packages, may, roles_held};
+use lockstep_core::execute::Packages;
 use lockstep_core::json::{Json, Limits};
 use lockstep_core::names::{ActorId, RecordId, SpecName};
 use lockstep_core::package::Package;
 use lockstep_core::project::own_tables_by_name;
-use lockstep_core::record::RecordState;
 use lockstep_core::seal::{SealedEvent, replay};
-use lockstep_core::spec::{Mode, RecordSpec};
+use lockstep_core::sync::Reader;
 use lockstep_core::tables::{Cell, Row, Table, name};
 
 use crate::context::{Context, Home};
@@ -170,23 +169,6 @@ impl Stored {
             }
         }
     }
-
-    /// The row of a record with its state, as the spec's table holds them.
-    pub(crate) async fn row(
-        &self,
-        table: &Table,
-        record: &RecordId,
-    ) -> Result<Option<(Row, RecordState, Header)>, CliError> {
-        let rows = self.database.select(table, "record_id", &[Cell::Text(record.to_string())]).await?;
-        let Some(row) = rows.into_iter().next() else { return Ok(None) };
-        let events = self.own(name::EVENT)?;
-        let head = Cell::Text(text(table, &row, "lockstep_head"));
-        let found = self.database.select(events, "event_id", &[head]).await?;
-        let last = found.first().ok_or_else(|| damaged(format!("the last event of {record} is missing")))?;
-        let header = Header::read(bytes(events, last, "header")?).map_err(damaged)?;
-        let state = RecordState::from_row(table, &row, &header).map_err(damaged)?;
-        Ok(Some((row, state, header)))
-    }
 }
 
 /// The directory after event `seq`, or after its last one.
@@ -217,9 +199,7 @@ pub(crate) fn replayed(
 /// The table of a spec's records, with the columns of all its versions.
 pub(crate) fn record_table(directory: &Directory, spec: &str) -> Result<Table, CliError> {
     let spec = SpecName::parse(spec).map_err(usage)?;
-    let known = directory.newest_spec(&spec).is_some();
-    let table = directory.record_tables().into_iter().find(|table| known && table.name == spec.as_str());
-    table.ok_or_else(|| {
+    lockstep_node::record_table(directory, &spec).ok_or_else(|| {
         let mut names: Vec<String> = directory.specs().values().map(|entry| entry.name.to_string()).collect();
         names.sort_unstable();
         names.dedup();
@@ -241,33 +221,19 @@ impl Packages for PackageMap {
     }
 }
 
-/// Through whose eyes to look: the actor of `--as`.
-pub(crate) struct Viewer {
-    id: ActorId,
-    actor: Actor,
-}
-
-impl Viewer {
-    /// The actor of `--as`, where one is given; as it stands in the directory now.
-    pub(crate) fn of(context: &Context, directory: &Directory) -> Result<Option<Self>, CliError> {
-        let Some(wanted) = context.actor.as_deref() else { return Ok(None) };
-        let fits = |id: &ActorId| id.as_str() == wanted || id.name().as_str() == wanted;
-        let mut fitting = directory.actors().iter().filter(|(id, _)| fits(id));
-        let (Some((id, actor)), more) = (fitting.next(), fitting.next()) else {
-            return Err(CliError::new(Code::UnknownActor, format!("no actor is called {wanted}")));
-        };
-        if more.is_some() {
-            return Err(CliError::new(Code::Ambiguous, format!("several actors are called {wanted}")));
-        }
-        if let Some(time) = actor.revoked {
-            return Err(CliError::new(Code::RevokedActor, format!("the key of {id} was revoked at {time}")));
-        }
-        Ok(Some(Viewer { id: id.clone(), actor: actor.clone() }))
+/// Through whose eyes to look: the actor of `--as`, where one is given, as the directory knows it now.
+pub(crate) fn reader(context: &Context, directory: &Directory) -> Result<Option<Reader>, CliError> {
+    let Some(wanted) = context.actor.as_deref() else { return Ok(None) };
+    let fits = |id: &ActorId| id.as_str() == wanted || id.name().as_str() == wanted;
+    let mut fitting = directory.actors().iter().filter(|(id, _)| fits(id));
+    let (Some((id, actor)), more) = (fitting.next(), fitting.next()) else {
+        return Err(CliError::new(Code::UnknownActor, format!("no actor is called {wanted}")));
+    };
+    if more.is_some() {
+        return Err(CliError::new(Code::Ambiguous, format!("several actors are called {wanted}")));
     }
-
-    /// Whether it may read a section of a record that has these parties after event `seq`.
-    pub(crate) fn may_read(&self, spec: &RecordSpec, parties: &Json, seq: u64, section: &str) -> bool {
-        let roles = roles_held(spec, parties, seq + 1, &self.id, &self.actor);
-        may(spec, section, &roles, Mode::Read)
+    if let Some(time) = actor.revoked {
+        return Err(CliError::new(Code::RevokedActor, format!("the key of {id} was revoked at {time}")));
     }
+    Ok(Reader::of(directory, id))
 }

@@ -64,6 +64,12 @@ fn manual() {
     execute("docs/manual.md");
 }
 
+/// A node as other programs reach it; by `curl`.
+#[test]
+fn over_http() {
+    execute("docs/http.md");
+}
+
 /// Two organisations and an observer, each a process of its own.
 #[test]
 fn with_your_counterparty() {
@@ -72,8 +78,18 @@ fn with_your_counterparty() {
 
 #[test]
 fn the_specification_shows_real_bytes() {
-    for name in ["canonical", "envelopes", "commitments", "events", "log", "receipts", "directory", "packages", "sync"]
-    {
+    for name in [
+        "canonical",
+        "envelopes",
+        "commitments",
+        "events",
+        "log",
+        "receipts",
+        "directory",
+        "packages",
+        "sync",
+        "tokens",
+    ] {
         execute(&format!("docs/spec/{name}.md"));
     }
 }

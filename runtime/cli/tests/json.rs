@@ -51,6 +51,8 @@ fn every_verb_prints_what_its_schema_says() {
     one("key-new", 0, &["key", "new", "carol"]);
     one("key-show", 0, &["key", "show", "carol"]);
     one("key-list", 0, &["key", "list"]);
+    one("token", 0, &["token", "--as", "bob", "--ttl", "5m"]);
+    one("error", 2, &["token", "--as", "bob", "--ttl", "25h"]);
     one("contract-deploy", 0, &["contract", "deploy", package().to_str().unwrap()]);
     one("contract-list", 0, &["contract", "list"]);
 
@@ -113,8 +115,15 @@ fn every_verb_prints_what_its_schema_says() {
     assert_eq!(node.ended(), (Some(0), String::new()));
     // These are held to their schemas where they are tested: they build, take longer, or need several nodes.
     let elsewhere = ["bench", "contract-build", "demo"];
-    let of_networks =
-        ["contract-approve", "demo-network", "network-invite", "network-peers", "network-status", "objection-show"];
+    let of_networks = [
+        "contract-approve",
+        "demo-network",
+        "intent-proof",
+        "network-invite",
+        "network-peers",
+        "network-status",
+        "objection-show",
+    ];
     let all: BTreeSet<String> = std::fs::read_dir(root().join("docs/schemas/cli"))
         .unwrap()
         .map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())

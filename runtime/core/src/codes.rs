@@ -132,6 +132,9 @@ codes! {
     Configuration "configuration" Error "The configuration is wrong" "lockstep.toml has an unknown key or a value that does not fit." "What the message says.";
     UnknownKey "unknown_key" Error "There is no such key here" "DIR/keys has no key of this actor." "`lockstep key list` shows the keys; `lockstep key new NAME` makes one.";
     KeyFile "key_file" Error "A key file cannot be used" "It is damaged, or others than its owner can read it." "`chmod 600` it, or restore it.";
+    TokenMissing "token_missing" Error "Reading over HTTP needs a token" "The request has no `Authorization: Bearer TOKEN`." "`lockstep token --as ACTOR --ttl 1h` prints one.";
+    TokenRefused "token_refused" Error "The token is not good here, or no longer" "It expired, is for another node, was altered, or its actor's key was rotated or revoked; the message says which." "`lockstep token --as ACTOR --ttl 1h` prints a fresh one.";
+    PositionGone "position_gone" Error "There is no such position here to go on after" "It is not one that this node gave out, or the database was restored to an earlier state since." "Read what you need anew, then follow from the start or `after=latest`.";
     Ambiguous "ambiguous" Error "The name fits several actors" "Participants may have actors of the same name." "Write NAME@PARTICIPANT.";
     NotFound "not_found" Error "There is no such thing" "The id or name is not known to this database." "The `list` verbs show what is there.";
     DirectoryRefused "directory_refused" Error "The directory does not take this" "It contradicts what is agreed, or the actor may not decide it." "What the message says.";

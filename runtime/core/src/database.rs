@@ -54,7 +54,8 @@ pub struct TableWrites {
 pub struct Batch {
     /// The log head that this batch builds on; `None` for the first batch of a database.
     pub expected_head: Option<String>,
-    /// The log head after it.
+    /// The log head after it; the one before, where it writes beside the log. After such a batch of unknown fate the head
+    /// tells nothing, so that it must say the same when it is committed twice.
     pub head: String,
     /// The rows.
     pub tables: Vec<TableWrites>,

@@ -9,6 +9,15 @@ use crate::crypto::Digest;
 use crate::names::{NodeName, RecordId};
 use crate::sync::{Complaint, Statement};
 
+/// Why a record stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody objects to what its sequencer did.
+    Disputed,
+    /// The database refuses what comes next.
+    Blocked,
+}
+
 /// One objection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Dispute {
@@ -55,6 +64,14 @@ impl Disputes {
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Why a record stops, where it does.
+    #[must_use]
+    pub fn stop(&self, record: &RecordId) -> Option<Stop> {
+        let held = self.held.get(record)?;
+        let blocked = |id: &Digest| self.statement(id).is_some_and(|known| known.complaint == Complaint::Blocked);
+        Some(if held.iter().all(blocked) { Stop::Blocked } else { Stop::Disputed })
     }
 
     /// Whether a record stops: somebody proved that it has two histories, or this node objects to what comes next.

@@ -23,6 +23,7 @@ pub mod spec;
 
 pub mod directory;
 pub mod intent;
+pub mod token;
 
 pub mod engine;
 pub mod execute;

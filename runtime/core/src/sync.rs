@@ -28,6 +28,6 @@ pub use heads::{HEADS_TYPE, HeadAt, Heads};
 pub use message::{Feed, Hello, Message, MessageError, VERSION, Wanted};
 pub use objecting::{Objecting, objected, records_of};
 pub use objection::{Evidence, OBJECTION_TYPE, SignedObjection, Statement};
-pub use share::{Share, SharedEvent, Source, SourceEvent, needed_contents, share};
+pub use share::{Share, SharedEvent, Source, SourceEvent, cut_openings, needed_contents, reads_call, share};
 pub use twice::{Again, Had, again};
-pub use viewer::{Part, Seen, Viewer};
+pub use viewer::{Part, Reader, Rights, Seen, Viewer};

@@ -91,7 +91,11 @@ fn jobs_of(prepared: Prepared) -> Vec<Job> {
 
 /// Commits a batch, as often as it takes to know.
 async fn commit(shared: &Shared, batch: &Batch) -> Fate {
+    let began = std::time::Instant::now();
     let fate = commit_until_known(shared, batch).await;
+    if matches!(fate, Fate::Committed) {
+        shared.meters.committed(batch, began.elapsed());
+    }
     shared.held_up.store(false, Ordering::Relaxed);
     fate
 }

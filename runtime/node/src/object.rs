@@ -236,13 +236,27 @@ impl Pipeline {
             let said = self.forked(fork)?.ok().flatten();
             return Ok(said.into_iter().filter(|said| !disputes.has(&said.signed.statement)).collect());
         }
+        // What cannot be proved to everybody is no fork to others: it does not continue what is here.
+        let complaint = if objection.complaint == Complaint::Fork { Complaint::Chain } else { objection.complaint };
+        self.to_share(share, &Objection { complaint, ..objection.clone() }, disputes)
+    }
+
+    /// That this node's own database refuses what a share brings.
+    pub(crate) fn blocked(&self, share: &Share) -> Result<Vec<Said>, NodeError> {
+        let message = "this node's database refuses its rows".to_owned();
+        let blocked = Objection { complaint: Complaint::Blocked, record: None, message };
+        if records_of(share).is_empty() {
+            return Ok(Vec::new());
+        }
+        self.to_share(share, &blocked, &self.built.ledger.disputes)
+    }
+
+    /// What is said of a share that was not said yet, with the share as evidence.
+    fn to_share(&self, share: &Share, objection: &Objection, disputes: &Disputes) -> Result<Vec<Said>, NodeError> {
         let salt = Salt::from((self.shared.secrets)().map_err(NodeError::Broken)?);
         let (share, message) = (share.clone(), objection.message.clone());
         let evidence = Evidence::Share { share: Box::new(share.clone()), message, salt };
-        // What cannot be proved to everybody is no fork to others: it does not continue what is here.
-        let complaint = if objection.complaint == Complaint::Fork { Complaint::Chain } else { objection.complaint };
-        let objection = Objection { complaint, ..objection.clone() };
-        let statements = self.objecting(&evidence).to_share(&share, &objection);
+        let statements = self.objecting(&evidence).to_share(&share, objection);
         let new = statements.into_iter().filter(|statement| !disputes.has(statement));
         new.map(|statement| self.sign(statement, Some(evidence.clone()))).collect()
     }

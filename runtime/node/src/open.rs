@@ -24,6 +24,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::load;
 use crate::meter::{Meter, Spent};
+use crate::meters::Meters;
 use crate::network::Network;
 use crate::objections::Objections;
 use crate::pipeline;
@@ -172,6 +173,8 @@ pub(crate) struct Shared {
     stopped: Mutex<Option<String>>,
     /// Whether the committer waits for a database that does not take its batch.
     pub(crate) held_up: AtomicBool,
+    /// What it counts.
+    pub(crate) meters: Meters,
     /// Processor time by stage.
     pub(crate) meter: Meter,
     /// Batches committed since the start.
@@ -362,6 +365,7 @@ impl Node {
             network: std::sync::OnceLock::new(),
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
+            meters: Meters::default(),
             meter: Meter::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
@@ -427,6 +431,16 @@ impl Node {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.parts.clock.now()
+    }
+
+    /// Leaves of this node's log after the last commit that is signed for.
+    pub(crate) fn leaves(&self) -> u64 {
+        self.shared.leaves.load(Ordering::Relaxed)
+    }
+
+    /// What it counts.
+    pub(crate) fn meters(&self) -> &Meters {
+        &self.shared.meters
     }
 
     /// Processor time that the stages of the pipeline took since the node was opened.

@@ -84,6 +84,7 @@ pub(crate) async fn make(
         database: database.unwrap_or("sqlite:lockstep.db").to_owned(),
         actor: admin.to_string(),
         listen: address.as_ref().map(|address| address.as_str().to_owned()),
+        tls: None,
         brokers: Vec::new(),
     };
     let (node_key, admin_key) = (Key::generate(participant)?, Key::generate(admin.as_str())?);

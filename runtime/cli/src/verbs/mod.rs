@@ -23,6 +23,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod sql;
 pub(crate) mod submit;
+pub(crate) mod token;
 pub(crate) mod verify;
 
 use crate::args::{Cli, Verb};
@@ -48,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Doctor(args) => doctor::run(&context, args).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
+        Verb::Token(args) => token::run(&context, args).await,
         Verb::Grant(args) => grant::grant(&context, args).await,
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,

@@ -225,6 +225,7 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
         database: context.database.clone().unwrap_or_else(|| "sqlite:lockstep.db".to_owned()),
         actor: admin.to_string(),
         listen: address.map(str::to_owned),
+        tls: None,
         brokers: Vec::new(),
     };
     let keys = Keys::in_dir(&dir, &node, &admin)?;

@@ -4,19 +4,19 @@ use std::collections::BTreeSet;
 
 use clap::Subcommand;
 use lockstep_core::codes::Code;
-use lockstep_core::directory::{Directory, SpecEntry};
+use lockstep_core::directory::Directory;
 use lockstep_core::event::Header;
 use lockstep_core::json::{Json, Object, Operation, json};
 use lockstep_core::names::RecordId;
-use lockstep_core::record::RecordState;
 use lockstep_core::seal::SealedEvent;
+use lockstep_core::sync::{Reader, Rights, Seen};
 use lockstep_core::tables::{Row, Table, name};
-use lockstep_core::time::Timestamp;
+use lockstep_node::{LookError, Looking, Moment};
 
 use crate::context::Context;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, Style};
-use crate::stored::{Stored, Viewer, damaged, record_table, replayed, text, usage, value};
+use crate::stored::{Stored, reader, record_table, replayed, text, usage, value};
 use crate::verbs::called::{called, hidden_calls};
 use crate::verbs::records;
 
@@ -66,57 +66,30 @@ pub(crate) enum RecordVerb {
 pub(crate) async fn run(context: &Context, verb: RecordVerb) -> Result<Exit, CliError> {
     let stored = Stored::open(&context.home()?).await?;
     let directory = stored.directory().await?;
-    let viewer = Viewer::of(context, &directory)?;
-    let (output, viewer) = (context.output, viewer.as_ref());
+    let reader = reader(context, &directory)?;
+    let (output, reader) = (context.output, reader.as_ref());
     match verb {
         RecordVerb::Show { spec, id, at } => {
             let table = record_table(&directory, &spec)?;
             let record = RecordId::parse(&id).map_err(usage)?;
-            let shown = match at {
-                None => now(&stored, &directory, &table, &record, viewer).await?,
-                Some(at) => then(&stored, &directory, &table, &record, viewer, &Moment::parse(&at)?).await?,
-            };
+            let shown = show(&stored, &directory, &table, &record, at.as_deref(), reader).await?;
             output.document(&shown);
             print_record(output, &shown);
         }
         RecordVerb::History { spec, id } => {
             let table = record_table(&directory, &spec)?;
             let record = RecordId::parse(&id).map_err(usage)?;
-            let history = history(&stored, &directory, &table, &record, viewer).await?;
+            let history = history(&stored, &directory, &table, &record, reader).await?;
             let hidden = hidden_calls(stored.database(), &history).await?;
             history.iter().for_each(|event| print_event(output, event, &hidden));
             output.document(&Json::from(history));
         }
         RecordVerb::List { spec, limit } => {
             let table = record_table(&directory, &spec)?;
-            records::list(output, &stored, &directory, &table, limit.unwrap_or(usize::MAX), viewer).await?;
+            records::list(output, &stored, &directory, &table, limit.unwrap_or(usize::MAX), reader).await?;
         }
     }
     Ok(Exit::Done)
-}
-
-/// A moment in a record's life.
-enum Moment {
-    Seq(u64),
-    Time(Timestamp),
-}
-
-impl Moment {
-    fn parse(text: &str) -> Result<Self, CliError> {
-        if let Ok(seq) = text.parse() {
-            return Ok(Moment::Seq(seq));
-        }
-        let time = Timestamp::parse_lenient(text);
-        time.map(Moment::Time)
-            .map_err(|_| usage(format!("{text} is neither a seq nor a time such as 2026-11-21T10:12:00Z")))
-    }
-
-    fn reaches(&self, header: &Header) -> bool {
-        match self {
-            Moment::Seq(seq) => header.seq <= *seq,
-            Moment::Time(time) => header.time <= *time,
-        }
-    }
 }
 
 fn not_found(table: &Table, record: &RecordId) -> CliError {
@@ -124,38 +97,26 @@ fn not_found(table: &Table, record: &RecordId) -> CliError {
         .hint(format!("lockstep record list {}", table.name))
 }
 
-async fn now(
+async fn show(
     stored: &Stored,
     directory: &Directory,
     table: &Table,
     record: &RecordId,
-    viewer: Option<&Viewer>,
+    at: Option<&str>,
+    reader: Option<&Reader>,
 ) -> Result<Json, CliError> {
-    let (row, state, header) = stored.row(table, record).await?.ok_or_else(|| not_found(table, record))?;
-    let entry = directory.specs().get(&state.spec_digest).ok_or_else(|| damaged("the record's spec is not known"))?;
-    Ok(describe(record, &state, entry, &text(table, &row, "lockstep_scope"), header.time, viewer))
-}
-
-async fn then(
-    stored: &Stored,
-    directory: &Directory,
-    table: &Table,
-    record: &RecordId,
-    viewer: Option<&Viewer>,
-    moment: &Moment,
-) -> Result<Json, CliError> {
-    let steps = steps(stored, directory, table, record, |header| moment.reaches(header)).await?;
-    if let Moment::Seq(wanted) = moment {
-        let last = steps.last().map_or(0, |(_, step)| step.header.seq);
-        if last != *wanted {
-            return Err(CliError::new(Code::NotFound, format!("{record} has no seq {wanted}; its last one is {last}")));
+    let parse = |text| {
+        Moment::parse(text)
+            .ok_or_else(|| usage(format!("{text} is neither a seq nor a time such as 2026-11-21T10:12:00Z")))
+    };
+    let moment = at.map(parse).transpose()?;
+    let looking = Looking { database: stored.database(), directory, reader };
+    looking.record(table, record, moment).await.map_err(|error| match error {
+        LookError::NotFound(message) => {
+            CliError::new(Code::NotFound, message).hint(format!("lockstep record list {}", table.name))
         }
-    }
-    let (_, step) = steps
-        .last()
-        .ok_or_else(|| CliError::new(Code::NotFound, format!("{record} was not there yet at that time")))?;
-    let scope = if step.after.hidden().next().is_some() { "partial" } else { "full" };
-    Ok(describe(record, &step.after, &step.entry, scope, step.header.time, viewer))
+        LookError::Database(error) => error.into(),
+    })
 }
 
 /// The record's events, replayed; all of them belong to this spec.
@@ -172,31 +133,6 @@ async fn steps(
         return Err(not_found(table, record));
     }
     replayed(events, directory, wanted)
-}
-
-fn describe(
-    record: &RecordId,
-    state: &RecordState,
-    entry: &SpecEntry,
-    scope: &str,
-    time: Timestamp,
-    viewer: Option<&Viewer>,
-) -> Json {
-    let parties = state.parties();
-    let (mut sections, mut versions, mut hidden) = (Object::new(), Object::new(), Vec::new());
-    for (section, held) in &state.sections {
-        if viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, state.seq, section)) {
-            sections.insert(section.clone(), Json::clone(&held.content));
-            versions.insert(section.clone(), Json::from(held.seq));
-            hidden.extend(held.hidden.then(|| Json::from(section)));
-        }
-    }
-    json!({
-        "spec": state.spec.as_str(), "record_id": record.as_str(), "seq": state.seq, "contract": state.on.name.as_str(),
-        "contract_version": state.on.version.to_string(), "scope": scope, "head": state.head.to_string(),
-        "updated_at": time.to_string(), "sections": sections, "versions": versions,
-        "hidden": hidden
-    })
 }
 
 fn print_record(output: Output, shown: &Json) {
@@ -249,15 +185,15 @@ async fn history(
     directory: &Directory,
     table: &Table,
     record: &RecordId,
-    viewer: Option<&Viewer>,
+    reader: Option<&Reader>,
 ) -> Result<Vec<Json>, CliError> {
     let own = stored.own(name::EVENT)?;
     let steps = steps(stored, directory, table, record, |_| true).await?;
     let event = |(row, step): &(Row, SealedEvent)| {
         let header = &step.header;
-        let (entry, parties) = (&step.entry, step.after.parties());
-        let visible =
-            |section: &str| viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, header.seq, section));
+        let parties = step.after.parties();
+        let seen = Seen { spec: &step.entry.spec, parties: &parties };
+        let visible = |section: &str| reader.is_none_or(|reader| reader.reads(seen, section, header.seq));
         let sections = step.openings.sections.iter().filter(|(section, _)| visible(section));
         let changes: Vec<Json> = sections
             .flat_map(|(section, body)| body.changes.iter().map(move |operation| change(section, operation)))

@@ -9,11 +9,12 @@ use lockstep_core::names::SpecName;
 use lockstep_core::projection::ColumnType;
 use lockstep_core::record::OnContract;
 use lockstep_core::spec::PARTIES;
+use lockstep_core::sync::{Reader, Rights, Seen};
 use lockstep_core::tables::{Row, Table};
 
 use crate::error::CliError;
 use crate::output::Output;
-use crate::stored::{Stored, Viewer, cell, count, text, typed, value};
+use crate::stored::{Stored, cell, count, text, typed, value};
 
 /// Rows that are read at once.
 const PAGE: usize = 1000;
@@ -25,7 +26,7 @@ pub(crate) async fn list(
     directory: &Directory,
     table: &Table,
     limit: usize,
-    viewer: Option<&Viewer>,
+    reader: Option<&Reader>,
 ) -> Result<(), CliError> {
     let mut snapshot = stored.database().snapshot().await?;
     let key = table.key_positions();
@@ -33,7 +34,7 @@ pub(crate) async fn list(
     let mut found = Vec::new();
     while page.limit > 0 {
         let rows = snapshot.page(table, &page).await?;
-        found.extend(rows.iter().map(|row| listed(directory, table, row, viewer)));
+        found.extend(rows.iter().map(|row| listed(directory, table, row, reader)));
         let full = rows.len() == page.limit;
         page.after = rows.last().map(|row| key.iter().filter_map(|at| row.get(*at).cloned()).collect());
         page.limit = if full { PAGE.min(limit.saturating_sub(found.len())) } else { 0 };
@@ -50,7 +51,7 @@ fn governing(directory: &Directory, spec: &str, on: &str) -> Option<Arc<SpecEntr
     directory.spec_of(manifest, &spec).cloned()
 }
 
-fn listed(directory: &Directory, table: &Table, row: &Row, viewer: Option<&Viewer>) -> Json {
+fn listed(directory: &Directory, table: &Table, row: &Row, reader: Option<&Reader>) -> Json {
     let on = text(table, row, "lockstep_contract");
     let (contract, version) = on.split_once('@').unwrap_or((&on, ""));
     let seq = count(table, row, "lockstep_seq").unwrap_or_default();
@@ -59,7 +60,8 @@ fn listed(directory: &Directory, table: &Table, row: &Row, viewer: Option<&Viewe
     let projections = entry.iter().flat_map(|entry| entry.spec.projections.iter().map(move |found| (entry, found)));
     let projected: Object = projections
         .filter(|(entry, (_, projection))| {
-            viewer.is_none_or(|viewer| viewer.may_read(&entry.spec, &parties, seq, &projection.section))
+            let seen = Seen { spec: &entry.spec, parties: &parties };
+            reader.is_none_or(|reader| reader.reads(seen, &projection.section, seq))
         })
         .map(|(_, (column, projection))| {
             // A decimal is text wherever JSON is, as in the sections it comes from.

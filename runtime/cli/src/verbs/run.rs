@@ -8,10 +8,15 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::PublicKey;
+use lockstep_core::database::Pending;
 use lockstep_core::json::json;
 use lockstep_core::transport::Bounds;
-use lockstep_node::{HttpConfig, HttpServer, Network, Node, Serving, keep_connected, keep_noted, keep_relaying};
-use lockstep_tls::TlsTransport;
+use lockstep_node::{
+    Handshake, HttpConfig, HttpServer, Network, Node, Serving, Wire, keep_connected, keep_noted, keep_relaying,
+};
+use lockstep_tls::{HttpsAcceptor, TlsTransport};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,24 +36,25 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
 #[command(after_help = "Examples:
   lockstep run
   lockstep run --listen 127.0.0.1:0          a free port; the first line on stdout says which
+  lockstep run --listen 0.0.0.0:7443         for other machines, by HTTPS: lockstep.toml names tls_cert and tls_key
   curl --data-binary @signed.json 'http://127.0.0.1:7400/v1/intents?wait=10s'")]
 pub(crate) struct RunArgs {
-    /// Where HTTP is answered: a loopback address and a port, 0 for a free one
+    /// Where HTTP is answered: an address and a port, 0 for a free one; any but loopback needs tls_cert and tls_key
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
     listen: String,
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
-    let address = loopback(&args.listen)?;
     let home = context.home()?;
+    let door = Door::of(&args.listen, &home)?;
     let mut ending = Ending::new()?;
     let started = Started::on(&home, lock(&home.dir)?).await?;
     let node = started.node.clone();
     let mut work = Work::new();
-    let url = work.listen(&node, address).await?;
+    let (url, own) = work.listen(&node, door).await?;
     work.connect(&node, &home).await?;
     work.relay(&node, &home)?;
-    let announced = Running::announce(&home, &url)?;
+    let announced = Running::announce(&home, &own)?;
     ready(context, &home, &node, &url);
     let reason = tokio::select! {
         () = ending.asked() => None,
@@ -67,18 +73,58 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
     }
 }
 
-/// Everybody who can reach a listener may submit, and nothing is encrypted: so nobody else may reach it.
-fn loopback(text: &str) -> Result<SocketAddr, CliError> {
-    let usage = |message: String| CliError::new(Code::Usage, message);
-    let address: SocketAddr = text
-        .replace("localhost:", "127.0.0.1:")
-        .parse()
-        .map_err(|_| usage(format!("{text} is no address; write 127.0.0.1:7400")))?;
-    if !address.ip().is_loopback() {
-        let message = format!("{text} can be reached from other machines, and there is no TLS yet");
-        return Err(usage(message).hint("listen on 127.0.0.1 or [::1], behind something that has TLS"));
+/// Where and how HTTP is answered.
+struct Door {
+    address: SocketAddr,
+    /// Set where other machines can reach it.
+    tls: Option<Https>,
+}
+
+impl Door {
+    /// What goes over a network that others share must not be read by them: so it is TLS or nothing.
+    fn of(text: &str, home: &Home) -> Result<Self, CliError> {
+        let usage = |message: String| CliError::new(Code::Usage, message);
+        let address: SocketAddr = text
+            .replace("localhost:", "127.0.0.1:")
+            .parse()
+            .map_err(|_| usage(format!("{text} is no address; write 127.0.0.1:7400")))?;
+        if address.ip().is_loopback() {
+            return Ok(Door { address, tls: None });
+        }
+        let Some((certificate, key)) = &home.config.tls else {
+            let message = format!("{text} can be reached from other machines, and there is no certificate for TLS");
+            let hint = "set tls_cert and tls_key in lockstep.toml (PEM files), or listen on 127.0.0.1 or [::1]";
+            return Err(usage(message).hint(hint));
+        };
+        let acceptor = HttpsAcceptor::read(&home.dir.join(certificate), &home.dir.join(key));
+        let acceptor = acceptor.map_err(|message| CliError::new(Code::Configuration, message))?;
+        Ok(Door { address, tls: Some(Https(acceptor)) })
     }
-    Ok(address)
+}
+
+/// TLS as the door wants it.
+#[derive(Clone)]
+struct Https(HttpsAcceptor);
+
+impl Handshake for Https {
+    fn accept(&self, stream: TcpStream) -> Pending<'_, std::io::Result<Box<dyn Wire>>> {
+        Box::pin(async move { self.0.accept(stream).await.map(|stream| Box::new(stream) as Box<dyn Wire>) })
+    }
+}
+
+/// File descriptors that are not for connections.
+const OTHER_FILES: u64 = 256;
+
+/// As many connections as this process may have files, up to the usual bound.
+fn bounds() -> HttpConfig {
+    let config = HttpConfig::default();
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let files = if raised.is_ok() { limit.maximum } else { limit.current };
+    let files = usize::try_from(files.unwrap_or(u64::MAX).saturating_sub(OTHER_FILES)).unwrap_or(usize::MAX);
+    let connections = config.connections.min(files.max(16));
+    // Readers stay; whoever submits must find room beside them.
+    HttpConfig { connections, readers: config.readers.min(connections / 8 * 7), ..config }
 }
 
 fn ready(context: &Context, home: &Home, node: &Node, url: &str) {
@@ -108,15 +154,28 @@ impl Work {
         Work { tasks: JoinSet::new(), stop: watch::Sender::new(false) }
     }
 
-    /// Answers HTTP; the URL says where.
-    async fn listen(&mut self, node: &Node, address: SocketAddr) -> Result<String, CliError> {
-        let bound = HttpServer::bind(node.clone(), address, HttpConfig::default(), self.stop.subscribe()).await;
-        let server = bound.map_err(|error| {
+    /// Answers HTTP; the URLs say where, for others and for commands on this machine.
+    async fn listen(&mut self, node: &Node, door: Door) -> Result<(String, String), CliError> {
+        let server = self.bind(node, door.address, bounds()).await?;
+        let Some(tls) = door.tls else {
+            let url = format!("http://{}", server.address());
+            self.tasks.spawn(server.serve());
+            return Ok((url.clone(), url));
+        };
+        // Commands know no certificate: they come in by a door that nobody else can reach.
+        let few = HttpConfig { connections: 64, readers: 32, ..bounds() };
+        let own = self.bind(node, SocketAddr::from(([127, 0, 0, 1], 0)), few).await?;
+        let urls = (format!("https://{}", server.address()), format!("http://{}", own.address()));
+        self.tasks.spawn(own.serve());
+        self.tasks.spawn(server.secured(Arc::new(tls)).serve());
+        Ok(urls)
+    }
+
+    async fn bind(&self, node: &Node, address: SocketAddr, config: HttpConfig) -> Result<HttpServer, CliError> {
+        let bound = HttpServer::bind(node.clone(), address, config, self.stop.subscribe()).await;
+        bound.map_err(|error| {
             CliError::new(Code::Io, format!("{address}: {error}")).hint("--listen 127.0.0.1:0 takes a free port")
-        })?;
-        let url = format!("http://{}", server.address());
-        self.tasks.spawn(server.serve());
-        Ok(url)
+        })
     }
 
     /// Listens for other nodes where the configuration says so, and dials those that this one has to reach.

@@ -10,6 +10,7 @@
 mod door;
 mod findings;
 mod library;
+mod reading;
 mod rules;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -80,6 +81,9 @@ fn meet(code: Code, stage: &Stage) -> Met {
         Code::Configuration => trouble::configuration(stage),
         Code::UnknownKey => trouble::unknown_key(stage),
         Code::KeyFile => trouble::key_file(stage),
+        Code::TokenMissing => reading::token_missing(stage),
+        Code::TokenRefused => reading::token_refused(stage),
+        Code::PositionGone => reading::position_gone(stage),
         Code::Ambiguous => trouble::ambiguous(stage),
         Code::NotFound => trouble::not_found(stage),
         Code::DirectoryRefused => trouble::directory_refused(stage),

@@ -116,5 +116,5 @@ fn what_others_could_reach_is_not_listened_on() {
         assert_eq!(ran.status, 2, "{address}: {}", ran.stderr);
     }
     let open = place.run(&["run", "--listen", "0.0.0.0:0"]);
-    assert!(open.stderr.contains("no TLS"), "{}", open.stderr);
+    assert!(open.stderr.contains("no certificate for TLS"), "{}", open.stderr);
 }

@@ -70,7 +70,7 @@ pub(crate) fn ask(address: &str, method: &str, path: &str, kind: &str, body: &[u
     take_apart(&answer)
 }
 
-fn take_apart(answer: &[u8]) -> Option<Answer> {
+pub(crate) fn take_apart(answer: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(answer).into_owned();
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;

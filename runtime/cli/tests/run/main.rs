@@ -10,6 +10,8 @@
 mod door;
 mod ends;
 mod http;
+mod read;
+mod secure;
 mod seller;
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,8 +27,17 @@ impl Drop for Daemon {
 impl Daemon {
     /// Starts `lockstep run` on a free port and waits until it is ready.
     pub(crate) fn start(place: &Place, more: &[&str]) -> Daemon {
+        Daemon::start_with(place, &[&["--listen", "127.0.0.1:0"], more].concat())
+    }
+
+    /// Starts it at an address of its own.
+    pub(crate) fn start_at(place: &Place, address: &str) -> Daemon {
+        Daemon::start_with(place, &["--listen", address])
+    }
+
+    fn start_with(place: &Place, arguments: &[&str]) -> Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-        command.current_dir(&place.0).args(["run", "--listen", "127.0.0.1:0"]).args(more);
+        command.current_dir(&place.0).arg("run").args(arguments);
         command.env("LOCKSTEP_DIR", place.dir()).env_remove("LOCKSTEP_DATABASE");
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

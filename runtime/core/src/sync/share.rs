@@ -8,13 +8,14 @@ use crate::event::{EventOpenings, Given, Header};
 use crate::intent::{Call, StoredIntent};
 use crate::json::{Json, Limits};
 use crate::log::{Checkpoint, leaf_hash};
+use crate::names::MethodName;
 use crate::outcome::Outcome;
 use crate::package::{Manifest, RecordUse};
 use crate::project::origin;
 use crate::received::Place;
 
 use super::growth::Growth;
-use super::viewer::{Seen, Viewer};
+use super::viewer::{Rights, Seen, Viewer};
 
 /// An event as it travels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +112,27 @@ pub fn share(source: &Source<'_>, viewer: &Viewer) -> Option<Share> {
 
 /// Whether the viewer may read all that the method declares, on every record: then it can execute it again.
 fn reads_all(source: &Source<'_>, viewer: &Viewer) -> bool {
-    let Some(manifest) = source.manifest else { return false };
-    let reads = |record: Seen<'_>, seq: u64, section: &str| viewer.reads(record, section, seq);
-    source.records.iter().enumerate().all(|(index, record)| {
+    let method = match &source.intent.call {
+        Call::Method { method, .. } => Some(method),
+        _ => None,
+    };
+    reads_call(viewer, method, source.manifest, &source.records)
+}
+
+/// Whether somebody may know what an intent called, and why it ended so: who may read all that the method declares, on
+/// every record at the seq that it was judged for. Raw changes, and a method that nobody knows, may name any section.
+#[must_use]
+pub fn reads_call(
+    rights: &dyn Rights,
+    method: Option<&MethodName>,
+    manifest: Option<&Manifest>,
+    records: &[Option<(Seen<'_>, u64)>],
+) -> bool {
+    let Some(manifest) = manifest else { return false };
+    let reads = |record: Seen<'_>, seq: u64, section: &str| rights.reads(record, section, seq);
+    records.iter().enumerate().all(|(index, record)| {
         let Some((record, seq)) = *record else { return false };
-        match declared(&source.intent.call, manifest, index) {
+        match declared(method, manifest, index) {
             Declared::Sections(usage) => {
                 usage.reads.iter().chain(&usage.writes).all(|section| reads(record, seq, section))
             }
@@ -130,17 +147,16 @@ enum Declared<'a> {
     Everything,
 }
 
-fn declared<'a>(call: &Call, manifest: &'a Manifest, index: usize) -> Declared<'a> {
-    let Call::Method { method, .. } = call else { return Declared::Everything };
-    manifest
-        .methods
-        .get(method)
+fn declared<'a>(method: Option<&MethodName>, manifest: &'a Manifest, index: usize) -> Declared<'a> {
+    method
+        .and_then(|method| manifest.methods.get(method))
         .and_then(|method| method.records.get(index))
         .map_or(Declared::Everything, Declared::Sections)
 }
 
 /// The intent's openings without those that are not for the receiver.
-fn cut_openings(stored: &[u8], call: bool, records: &[bool]) -> Vec<u8> {
+#[must_use]
+pub fn cut_openings(stored: &[u8], call: bool, records: &[bool]) -> Vec<u8> {
     let limits = Limits { bytes: 64 << 20, ..Limits::default() };
     let Ok(Json::Object(mut openings)) = Json::parse(stored, &limits) else { return Vec::new() };
     if !call {

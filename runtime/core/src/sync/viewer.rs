@@ -2,14 +2,16 @@
 //!
 //! Sender and receiver both decide by this, from the parties section alone: so a receiver knows what must not be
 //! missing. Roles of single actors in the directory bound what an actor may do, not what its organisation's
-//! database holds.
+//! database holds. What a single actor is shown of that, [`Reader`] says; both go by the same [`Rights`].
 
 use std::collections::BTreeSet;
 
+use crate::directory::Directory;
 use crate::event::Header;
 use crate::execute::may;
 use crate::json::Json;
-use crate::parties::members;
+use crate::names::ActorId;
+use crate::parties::{Member, members};
 use crate::spec::{Mode, RecordSpec};
 
 /// The participants that a node stands for.
@@ -37,32 +39,72 @@ pub struct Part {
     pub given: BTreeSet<String>,
 }
 
-impl Viewer {
-    /// The roles that its participants hold on a record at `seq`, everyone's included.
-    fn roles(&self, record: Seen<'_>, seq: u64) -> BTreeSet<String> {
-        let everyone = record.spec.roles.iter().filter(|(_, role)| role.everyone).map(|(name, _)| name.to_string());
-        let held = members(record.parties)
-            .into_iter()
-            .filter(|member| member.held_at(seq) && self.participants.contains(&member.participant));
-        everyone.chain(held.map(|member| member.role)).collect()
-    }
+/// An actor that looks at what a node holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// Who it is.
+    pub actor: ActorId,
+    /// The roles that the directory lets it take on.
+    pub roles: BTreeSet<String>,
+}
+
+/// Whoever holds memberships: what that lets it see, from seq to seq.
+pub trait Rights {
+    /// Whether a membership is one of its own.
+    fn holds(&self, member: &Member) -> bool;
 
     /// Whether it may have the content of a section at `seq`.
-    #[must_use]
-    pub fn reads(&self, record: Seen<'_>, section: &str, seq: u64) -> bool {
-        may(record.spec, section, &self.roles(record, seq), Mode::Read)
+    fn reads(&self, record: Seen<'_>, section: &str, seq: u64) -> bool {
+        may(record.spec, section, &roles(self, record, |member| member.held_at(seq)), Mode::Read)
     }
 
     /// Whether it may have the headers of a record up to `seq`: it holds a role that may at least audit a section, at
     /// `seq` or later. Whoever joins late sees that, when and by whom things happened before.
+    fn follows(&self, record: Seen<'_>, seq: u64) -> bool {
+        let roles = roles(self, record, |member| member.to.is_none_or(|to| to > seq));
+        record.spec.sections.keys().any(|section| may(record.spec, section, &roles, Mode::Audit))
+    }
+}
+
+/// The roles of memberships that fit, everyone's included.
+fn roles<R: Rights + ?Sized>(rights: &R, record: Seen<'_>, fits: impl Fn(&Member) -> bool) -> BTreeSet<String> {
+    let everyone = record.spec.roles.iter().filter(|(_, role)| role.everyone).map(|(name, _)| name.to_string());
+    let held = members(record.parties).into_iter().filter(|member| fits(member) && rights.holds(member));
+    everyone.chain(held.map(|member| member.role)).collect()
+}
+
+impl Rights for Viewer {
+    fn holds(&self, member: &Member) -> bool {
+        self.participants.contains(&member.participant)
+    }
+}
+
+impl Rights for Reader {
+    fn holds(&self, member: &Member) -> bool {
+        member.is_for(&self.actor) && self.roles.contains(&member.role)
+    }
+}
+
+impl Reader {
+    /// An actor as the directory knows it now; `None` where it does not, or its key was revoked.
+    #[must_use]
+    pub fn of(directory: &Directory, actor: &ActorId) -> Option<Self> {
+        let known = directory.actors().get(actor).filter(|known| known.revoked.is_none())?;
+        Some(Reader { actor: actor.clone(), roles: known.roles.clone() })
+    }
+}
+
+impl Viewer {
+    /// Whether it may have the content of a section at `seq`.
+    #[must_use]
+    pub fn reads(&self, record: Seen<'_>, section: &str, seq: u64) -> bool {
+        Rights::reads(self, record, section, seq)
+    }
+
+    /// Whether it may have the headers of a record up to `seq`.
     #[must_use]
     pub fn follows(&self, record: Seen<'_>, seq: u64) -> bool {
-        let everyone = record.spec.roles.iter().filter(|(_, role)| role.everyone).map(|(name, _)| name.to_string());
-        let held = members(record.parties)
-            .into_iter()
-            .filter(|member| member.to.is_none_or(|to| to > seq) && self.participants.contains(&member.participant));
-        let roles = everyone.chain(held.map(|member| member.role)).collect();
-        record.spec.sections.keys().any(|section| may(record.spec, section, &roles, Mode::Audit))
+        Rights::follows(self, record, seq)
     }
 
     /// Whether it had the content of a section, last written at `written`, before the event at `seq`.
@@ -180,6 +222,26 @@ mod tests {
         assert_eq!([3, 4, 7, 8].map(|seq| viewer("bolt").reads(seen, "open", seq)), [false, true, true, false]);
         assert_eq!([1, 4, 7, 8].map(|seq| viewer("bolt").follows(seen, seq)), [true, true, true, false]);
         assert!(!viewer("gaze").follows(seen, 5) && !viewer("gaze").reads(seen, "open", 5));
+    }
+
+    #[test]
+    fn an_actor_sees_by_its_own_memberships_and_the_roles_that_it_may_take_on() {
+        let spec = spec();
+        let parties = json!({"members": [
+            {"role": "buyer", "participant": "bolt", "actor": "bob@bolt", "from": 1, "to": 4},
+            {"role": "buyer", "participant": "bolt", "from": 8},
+        ]});
+        let seen = Seen { spec: &spec, parties: &parties };
+        let reader = |name: &str, role: &str| Reader {
+            actor: ActorId::parse(name).unwrap(),
+            roles: BTreeSet::from([role.to_owned()]),
+        };
+        let reads = |reader: &Reader| [1, 4, 8].map(|seq| reader.reads(seen, "open", seq));
+        assert_eq!(reads(&reader("bob@bolt", "buyer")), [true, false, true], "in, out at 4, back at 8");
+        assert_eq!(reads(&reader("eve@bolt", "buyer")), [false, false, true], "the first membership is bob's alone");
+        assert_eq!(reads(&reader("bob@bolt", "owner")), [false; 3], "a role that the directory does not give him");
+        assert_eq!(reads(&reader("bob@gaze", "buyer")), [false; 3]);
+        assert!(reader("eve@bolt", "buyer").follows(seen, 1), "who comes late sees that something happened before");
     }
 
     #[test]

@@ -17,5 +17,6 @@ mod laws;
 mod members;
 mod packages;
 mod specs;
+mod tokens;
 mod votes;
 mod world;

@@ -1,7 +1,8 @@
 //! `POST /v1/intents`: one signed intent, or a line each.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use super::Http;
 use super::body::{Held, Reader};
 use super::problem::{Problem, json_response};
+use super::query::Query;
 use crate::reply::{outcome, pending};
 use crate::submit::{Decided, Entered, SubmitError};
 
@@ -27,43 +29,51 @@ const ANSWERS: usize = 16;
 
 const NDJSON: &str = "application/x-ndjson";
 
+/// The kinds of bodies that are read; the last but one is what curl says where nobody says anything.
+const KINDS: [&str; 4] = ["application/json", NDJSON, "application/x-www-form-urlencoded", "application/octet-stream"];
+
 pub(super) async fn submit(
     State(http): State<Arc<Http>>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let wait = wait(&uri)?.min(http.config.longest_wait);
+    let query = Query::of(&uri, &["wait"])?;
+    let wait = query.parsed("wait", duration, "30s, 10m or 2h")?.unwrap_or(WAIT).min(http.config.longest_wait);
+    let kind = headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("an unreadable type"));
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    if !kind.is_empty() && !KINDS.contains(&kind.as_str()) {
+        return Err(Problem::wrong_kind(&kind));
+    }
     http.takes_intents()?;
     let reader = Reader::new(body, http.node.config().largest_intent, &http.room, http.config.body_patience);
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(NDJSON)) {
+    if kind == NDJSON {
         return Ok(many(http, reader, wait));
     }
     one(&http, reader.whole().await?, wait).await
-}
-
-/// `wait=10s` of the query; anything else in it is an error, so that a slip does not pass unnoticed.
-fn wait(uri: &Uri) -> Result<Duration, Problem> {
-    let query = uri.query().unwrap_or_default();
-    let mut found = WAIT;
-    for part in query.split('&').filter(|part| !part.is_empty()) {
-        found = part.strip_prefix("wait=").and_then(duration).ok_or_else(|| {
-            Problem::new(Code::Usage, format!("{part} is not understood; the query may be wait=30s, 10m or 2h"))
-        })?;
-    }
-    Ok(found)
 }
 
 async fn one(http: &Http, held: Held, wait: Duration) -> Result<Response, Problem> {
     let entered = http.node.enter(vec![held.bytes], wait).await.pop();
     let entered = entered.ok_or_else(|| Problem::new(Code::Internal, "verifying broke off"))?;
     let unknown = pending(entered.intent());
-    match http.node.decided(entered).await {
+    match decided(http, entered).await {
         Ok(decided) => Ok(json_response(&decided_outcome(http, &decided).await?)),
         Err(SubmitError::TimedOut(_)) => Ok((StatusCode::ACCEPTED, json_response(&unknown)).into_response()),
         Err(error) => Err(Problem::from(&error)),
     }
+}
+
+/// Waits for how it ends, and counts it.
+async fn decided(http: &Http, entered: Entered) -> Result<Decided, SubmitError> {
+    let began = Instant::now();
+    let ended = http.node.decided(entered).await;
+    match &ended {
+        Ok(_) => http.node.meters().answer.took(began.elapsed()),
+        Err(SubmitError::Refused(_)) => drop(http.node.meters().refused.fetch_add(1, Ordering::Relaxed)),
+        Err(_) => {}
+    }
+    ended
 }
 
 async fn decided_outcome(http: &Http, decided: &Decided) -> Result<Json, Problem> {
@@ -138,7 +148,7 @@ async fn answer(http: Arc<Http>, mut lines: mpsc::Receiver<Line>, mut answers: S
 
 async fn answer_one(http: &Http, entered: Entered) -> Json {
     let unknown = pending(entered.intent());
-    match http.node.decided(entered).await {
+    match decided(http, entered).await {
         Ok(decided) => decided_outcome(http, &decided).await.unwrap_or_else(|problem| problem.to_json()),
         Err(SubmitError::TimedOut(_)) => unknown,
         Err(error) => Problem::from(&error).to_json(),

@@ -35,6 +35,12 @@ impl Problem {
         Problem { status: StatusCode::REQUEST_TIMEOUT, code: Code::Malformed, detail }
     }
 
+    /// The body is of a kind that nobody here reads.
+    pub(super) fn wrong_kind(kind: &str) -> Self {
+        let detail = format!("a body of {kind} is not read here; send application/json or application/x-ndjson");
+        Problem { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, code: Code::Usage, detail }
+    }
+
     pub(super) fn to_json(&self) -> Json {
         json!({
             "type": format!("urn:lockstep:code:{}", self.code), "title": self.code.title(), "status": u64::from(self.status.as_u16()),
@@ -46,6 +52,8 @@ impl Problem {
 fn status(code: Code) -> StatusCode {
     match code {
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TokenMissing | Code::TokenRefused => StatusCode::UNAUTHORIZED,
+        Code::PositionGone => StatusCode::GONE,
         Code::UnknownActor | Code::RevokedActor | Code::BadSignature => StatusCode::FORBIDDEN,
         Code::NonceReused => StatusCode::CONFLICT,
         Code::WrongNetwork | Code::WrongSequencer => StatusCode::MISDIRECTED_REQUEST,
@@ -81,6 +89,9 @@ impl IntoResponse for Problem {
         let mut response = (self.status, [(header::CONTENT_TYPE, kind)], self.to_json().canonical()).into_response();
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

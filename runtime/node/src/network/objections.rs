@@ -8,7 +8,7 @@ use lockstep_core::crypto::Digest;
 use lockstep_core::names::RecordId;
 use lockstep_core::project::own_tables_by_name;
 use lockstep_core::record::States;
-use lockstep_core::sync::{Exhibit, Fork, Message, Seen, Share, Statement, Viewer};
+use lockstep_core::sync::{Complaint, Exhibit, Fork, Message, Seen, Share, Statement, Viewer};
 use lockstep_core::tables::{Role, Table, name};
 
 use super::session::{Ended, Session};
@@ -36,8 +36,9 @@ impl Session {
 
     /// Whether this node answers for it: it said so itself, or it proves itself. What the peer said it knows.
     fn is_ours(&self, kept: &Kept) -> bool {
-        let node = kept.signed.statement.node.as_str();
-        node != self.peer && (node == self.node.name().as_str() || kept.proof.is_some())
+        let statement = &kept.signed.statement;
+        let (node, blocked) = (statement.node.as_str(), statement.complaint == Complaint::Blocked);
+        !blocked && node != self.peer && (node == self.node.name().as_str() || kept.proof.is_some())
     }
 
     async fn states(&self, records: Vec<RecordId>) -> Result<States, NodeError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::crypto::{Digest, Signer};
-use lockstep_core::database::{Batch, Database, TableWrites, Write};
+use lockstep_core::database::{Batch, CommitError, Database, TableWrites, Write};
 use lockstep_core::json::Json;
 use lockstep_core::log::Checkpoint;
 use lockstep_core::names::NodeName;
@@ -73,6 +73,38 @@ async fn what_is_handed_over_is_stored_before_it_is_sent_and_sent_again_after_a_
     assert_eq!(pair.bolt.forwards().len(), 1, "the same submission has no second count");
     liar.takes(&pair, number, &again).await;
     waiting.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_of_unknown_fate_stores_a_wrapper_once() {
+    for applied in [true, false] {
+        let mut pair = Pair::new().await;
+        let wish = pair.deal("one");
+        let unknown = || CommitError::Unknown { detail: "the connection broke".to_owned() };
+        pair.bolt.database.fail_next(unknown(), applied);
+        pair.acme.database.fail_next(unknown(), applied);
+        assert_eq!(pair.bolt.submit(&wish).await, "applied");
+        for side in [&pair.acme, &pair.bolt] {
+            side.ends(1).await;
+            assert_eq!(side.forwards().len(), 1);
+            side.is_clean().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_while_the_node_stops_is_told_that_nobody_knows() {
+    let mut pair = Pair::new().await;
+    let wish = pair.deal("one");
+    pair.acme.halt().await;
+    let waiting = pair.bolt.begin(&wish);
+    pair.bolt.until("it is stored", |side| side.forwards().len() == 1).await;
+    pair.bolt.halt().await;
+    assert_eq!(waiting.await.unwrap().unwrap_err().code().as_str(), "outcome_unknown");
+    pair.acme.start().await;
+    pair.bolt.start().await;
+    pair.bolt.ends(1).await;
+    assert_eq!(pair.bolt.status(&wish).await, "applied", "it was handed over after the start");
 }
 
 #[tokio::test(flavor = "multi_thread")]

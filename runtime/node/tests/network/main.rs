@@ -9,8 +9,12 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[allow(dead_code)]
+#[path = "../pipeline/bed.rs"]
+mod bed;
 mod clocks;
 mod disputes;
+mod edited;
 mod forwards;
 mod liar;
 mod pair;

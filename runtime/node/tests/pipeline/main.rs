@@ -13,6 +13,7 @@ mod bed;
 mod faults;
 mod http;
 mod order;
+mod readers;
 mod repeats;
 mod start;
 #[path = "../../../core/tests/path/world.rs"]
