@@ -716,7 +716,7 @@ class Check:
         for column, projection in self.entry.get("projections", {}).items():
             expected[column] = projected(content(projection["section"]), projection["pointer"], projection["type"])
         expected.update(record_id=self.record, lockstep_seq=int(header["seq"]), lockstep_head=head, lockstep_contract=self.on,
-                        lockstep_scope="disputed" if self.record in self.held() else "partial" if hidden else "full",
+                        lockstep_scope=self.stopped() or ("partial" if hidden else "full"),
                         lockstep_hidden=canonical(hidden) if hidden else None,
                         lockstep_updated_at=header["time"])
         self.cells(self.spec, self.record, rows[0], expected)
@@ -756,10 +756,12 @@ class Check:
         said = f", {len(objections)} of objections" if objections else ""
         return f"{len(leaves)} leaves, each hash is in the tree; {own} of its own, {len(self.received)} received{said}"
 
-    def held(self):
-        """The records that stop: an objection to them stands that is this node's own, or proves itself."""
-        rows = self.rows("SELECT record_id FROM lockstep_objection WHERE holds AND withdrawn_at IS NULL")
-        return {row["record_id"] for row in rows}
+    def stopped(self):
+        """Why the record stops: an objection to it stands that is this node's own, or proves itself."""
+        rows = self.rows("SELECT kind FROM lockstep_objection WHERE record_id = ? AND holds AND withdrawn_at IS NULL",
+                         self.record)
+        kinds = {row["kind"] for row in rows}
+        return None if not kinds else "blocked" if kinds == {"blocked"} else "disputed"
 
     def objection(self, row, ends):
         """The leaf of an objection, whose statement its node signed and whose columns say what it says."""

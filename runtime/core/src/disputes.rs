@@ -9,6 +9,15 @@ use crate::crypto::Digest;
 use crate::names::{NodeName, RecordId};
 use crate::sync::{Complaint, Statement};
 
+/// Why a record stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody objects to what its sequencer did.
+    Disputed,
+    /// The database refuses what comes next.
+    Blocked,
+}
+
 /// One objection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Dispute {
@@ -57,6 +66,14 @@ impl Disputes {
         self.count
     }
 
+    /// Why a record stops, where it does.
+    #[must_use]
+    pub fn stop(&self, record: &RecordId) -> Option<Stop> {
+        let held = self.held.get(record)?;
+        let blocked = |id: &Digest| self.statement(id).is_some_and(|known| known.complaint == Complaint::Blocked);
+        Some(if held.iter().all(blocked) { Stop::Blocked } else { Stop::Disputed })
+    }
+
     /// Whether a record stops: somebody proved that it has two histories, or this node objects to what comes next.
     #[must_use]
     pub fn holds(&self, record: &RecordId) -> bool {
@@ -66,8 +83,9 @@ impl Disputes {
     /// Whether a record stops for another reason than what this node says of the outcome at this place.
     #[must_use]
     pub fn holds_besides(&self, record: &RecordId, node: &NodeName, log: &str, position: u64) -> bool {
+        let Some(held) = self.held.get(record) else { return false };
         let here = self.open_at(node, log, position);
-        self.held.get(record).is_some_and(|held| held.iter().any(|id| !here.contains(id)))
+        held.iter().any(|id| !here.contains(id))
     }
 
     /// The objections of a node to the outcome at this place that may turn out wrong; two histories never do.

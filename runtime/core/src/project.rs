@@ -330,7 +330,7 @@ impl Projection {
         self.ledger.head = Some(head.clone());
         self.write_scopes();
         for (record, touched) in std::mem::take(&mut self.records) {
-            let disputed = (self.before.disputes.holds(&record), self.ledger.disputes.holds(&record));
+            let stops = (self.before.disputes.stop(&record), self.ledger.disputes.stop(&record));
             let write = rows::record_write(
                 &touched.entry,
                 touched.before.as_deref(),
@@ -338,7 +338,7 @@ impl Projection {
                 &touched.contents,
                 touched.time,
                 record.as_str(),
-                disputed,
+                stops,
             );
             self.write_record(&touched.entry, &touched.entry.table, write);
         }

@@ -714,7 +714,7 @@ fn objection() -> Table {
         "kind",
         Kind::Text,
         "statement",
-        "What is wrong: fork, chain, unsigned, backdated, rights, opening or execution",
+        "What is wrong: fork, chain, unsigned, backdated, rights, opening, execution; blocked by this database",
     )
     .derived("log", Kind::Text, "statement", "The log that the outcome stands in, NODE/INCARNATION")
     .maybe("position", Kind::Integer, "statement", "Position of the outcome's leaf in that log, from 0")
@@ -798,7 +798,7 @@ pub fn record_table(spec_name: &str, spec: &RecordSpec) -> Table {
         .derived("lockstep_seq", Kind::Integer, "header", "Position of its last event in its chain")
         .derived("lockstep_head", Kind::Text, "header", "Id of its last event")
         .derived("lockstep_contract", Kind::Text, "header", "The contract version it is on, NAME@VERSION")
-        .derived("lockstep_scope", Kind::Text, "header", "full, partial, missing, disputed or blocked")
+        .derived("lockstep_scope", Kind::Text, "header", "full, partial, disputed or blocked")
         .maybe(
             HIDDEN,
             Kind::Json,

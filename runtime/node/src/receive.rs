@@ -98,12 +98,11 @@ impl Pipeline {
         refused: bool,
     ) -> Result<Option<Prepared>, NodeError> {
         let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        self.load_received(&shares).await?;
         if refused {
             *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Taken::Blocked; shares.len()];
-            answer_all(job, &Ok(decided));
-            return Ok(None);
+            return self.prepare_blocked(job, &shares);
         }
-        self.load_received(&shares).await?;
         self.load_heard(&shares).await?;
         let known = self.known(&shares).await?;
         let compared = self.compare(from, shares.clone(), known).await?;
@@ -122,6 +121,25 @@ impl Pipeline {
             let Arrived { intent, outcome, events, place, .. } = arrived;
             projection.received(intent, outcome, events, place, &self.built.directory);
         }
+        self.project_objections(&mut projection, &said);
+        let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
+        prepared.objections = self.kept(&said);
+        Ok(Some(prepared))
+    }
+
+    /// Notes that the database refuses what one share brings. Of many it is not known which one it is: they come again,
+    /// one by one.
+    fn prepare_blocked(&mut self, job: Job, shares: &[Share]) -> Result<Option<Prepared>, NodeError> {
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        let said = match shares {
+            [share] => self.blocked(share)?,
+            _ => Vec::new(),
+        };
+        if said.is_empty() {
+            answer_all(job, &Ok(decided));
+            return Ok(None);
+        }
+        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
         self.project_objections(&mut projection, &said);
         let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
         prepared.objections = self.kept(&said);

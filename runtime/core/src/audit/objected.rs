@@ -155,7 +155,8 @@ impl Walk<'_> {
         for rows in tables.iter().filter(|rows| rows.table.role == Role::Records) {
             for row in rows.indexes() {
                 let id = rows.text(row, "record_id").unwrap_or_default();
-                let unexplained = rows.text(row, "lockstep_scope") == Some("disputed") && !records.contains(id);
+                let unexplained =
+                    matches!(rows.text(row, "lockstep_scope"), Some("disputed" | "blocked")) && !records.contains(id);
                 if unexplained || scopes.iter().any(|record| record == id) {
                     self.comparison.mask(&rows.table.name, rows.key_of(row), "lockstep_scope");
                 }

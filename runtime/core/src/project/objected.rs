@@ -78,7 +78,7 @@ impl Projection {
     /// The scopes of records that became disputed, or are no longer, and that nothing else writes.
     pub(super) fn write_scopes(&mut self) {
         for (record, Scoped { entry, state }) in std::mem::take(&mut self.scoped) {
-            let (before, after) = (self.before.disputes.holds(&record), self.ledger.disputes.holds(&record));
+            let (before, after) = (self.before.disputes.stop(&record), self.ledger.disputes.stop(&record));
             if before == after || self.records.contains_key(&record) {
                 continue;
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::crypto::Digest;
 use crate::database::Write;
 use crate::directory::{Directory, DirectoryEvent, SpecEntry, Status, addresses_to_json};
+use crate::disputes::Stop;
 use crate::event::{Applied, Header, MAX_NOTIFICATIONS, Notification};
 use crate::intent::{Call, VerifiedIntent};
 use crate::json::{Json, Operation, json};
@@ -415,7 +416,7 @@ pub fn record_row(entry: &SpecEntry, record: &str, state: &RecordState, time: Ti
     let mut row = vec![text(record)];
     row.extend(sections(entry).map(|name| content_cell(&state.content(name).canonical())));
     row.extend(projected(entry, state));
-    row.extend(head_cells(state, time, false));
+    row.extend(head_cells(state, time, None));
     row
 }
 
@@ -424,18 +425,19 @@ fn content_cell(canonical: &str) -> Cell {
 }
 
 /// How much of a record is here, and whether it stops.
-pub(super) fn scope(state: &RecordState, disputed: bool) -> &'static str {
-    match (disputed, state.hidden().next()) {
-        (true, _) => "disputed",
-        (false, None) => "full",
-        (false, Some(_)) => "partial",
+pub(super) fn scope(state: &RecordState, stop: Option<Stop>) -> &'static str {
+    match (stop, state.hidden().next()) {
+        (Some(Stop::Disputed), _) => "disputed",
+        (Some(Stop::Blocked), _) => "blocked",
+        (None, None) => "full",
+        (None, Some(_)) => "partial",
     }
 }
 
-fn head_cells(state: &RecordState, time: Timestamp, disputed: bool) -> [Cell; 6] {
+fn head_cells(state: &RecordState, time: Timestamp, stop: Option<Stop>) -> [Cell; 6] {
     let hidden: Vec<Json> = state.hidden().map(Json::from).collect();
     let hidden = if hidden.is_empty() { Cell::Null } else { text(Json::from(hidden).canonical()) };
-    let scope = text(scope(state, disputed));
+    let scope = text(scope(state, stop));
     [Cell::count(state.seq), text(state.head), text(&state.on), scope, hidden, Cell::Timestamp(time)]
 }
 
@@ -447,7 +449,7 @@ pub(super) fn record_write(
     contents: &BTreeMap<String, Arc<str>>,
     time: Timestamp,
     record: &str,
-    (disputed_before, disputed): (bool, bool),
+    (stop_before, stop): (Option<Stop>, Option<Stop>),
 ) -> Write {
     let row = || {
         let mut row = vec![text(record)];
@@ -455,7 +457,7 @@ pub(super) fn record_write(
             sections(entry).map(|name| contents.get(name).map_or(Cell::Null, |canonical| content_cell(canonical))),
         );
         row.extend(projected(entry, after));
-        row.extend(head_cells(after, time, disputed));
+        row.extend(head_cells(after, time, stop));
         row
     };
     let Some(before) = before else { return Write::Insert(row()) };
@@ -472,8 +474,8 @@ pub(super) fn record_write(
         }
     }
     let first_head = first_projected + entry.spec.projections.len();
-    let same_scope = before.hidden().eq(after.hidden()) && disputed_before == disputed;
-    let cells = (first_head..).zip(head_cells(after, time, disputed));
+    let same_scope = before.hidden().eq(after.hidden()) && stop_before == stop;
+    let cells = (first_head..).zip(head_cells(after, time, stop));
     set.extend(cells.filter(|(index, _)| !(same_scope && [first_head + 3, first_head + 4].contains(index))));
     Write::Update { key: vec![text(record)], set }
 }

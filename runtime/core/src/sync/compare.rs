@@ -142,6 +142,8 @@ pub enum Complaint {
     Opening,
     /// Another result than this node's own execution.
     Execution,
+    /// Nothing that the sequencer did: this node's own database refuses the rows. It is nobody else's matter.
+    Blocked,
 }
 
 impl Complaint {
@@ -149,7 +151,7 @@ impl Complaint {
     /// log: whoever handed the share on may have broken them, so these count only against who sent it.
     #[must_use]
     pub fn proven(self) -> bool {
-        !matches!(self, Complaint::Unsigned | Complaint::Opening)
+        !matches!(self, Complaint::Unsigned | Complaint::Opening | Complaint::Blocked)
     }
 }
 

@@ -128,6 +128,9 @@ pub fn objected(
     if !directory.nodes().contains_key(statement.sequencer()) || statement.sequencer() == statement.node.as_str() {
         return Err(format!("{} is no log of another node", statement.log));
     }
+    if statement.complaint == Complaint::Blocked {
+        return Err("what a node's own database refuses is nobody else's matter".to_owned());
+    }
     if statement.record.as_ref().is_some_and(|record| record.node().as_str() != statement.sequencer()) {
         return Err(format!("its record is not of the node whose log {} is", statement.log));
     }

@@ -74,7 +74,7 @@ pub enum Evidence {
 
 impl Complaint {
     /// Every complaint.
-    pub const ALL: [Complaint; 7] = [
+    pub const ALL: [Complaint; 8] = [
         Complaint::Fork,
         Complaint::Chain,
         Complaint::Unsigned,
@@ -82,6 +82,7 @@ impl Complaint {
         Complaint::Rights,
         Complaint::Opening,
         Complaint::Execution,
+        Complaint::Blocked,
     ];
 
     /// The word for it.
@@ -95,6 +96,7 @@ impl Complaint {
             Complaint::Rights => "rights",
             Complaint::Opening => "opening",
             Complaint::Execution => "execution",
+            Complaint::Blocked => "blocked",
         }
     }
 

@@ -17,8 +17,6 @@ use crate::shelf::Shelf;
 
 /// How long the sequencer's own feed may take before another node is asked.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long what was fetched may take to commit.
-const COMMIT: Duration = Duration::from_secs(60);
 /// Most heads of one message.
 const MOST_HEADS: usize = 10_000;
 
@@ -101,8 +99,7 @@ impl Session {
                 if shares.is_empty() {
                     return Ok(());
                 }
-                let taken = self.node.receive(&self.peer, shares, COMMIT).await;
-                taken.map(drop).map_err(|error| Ended::Own(error.to_string()))
+                self.receive(&shares).await.map(drop)
             }
         }
     }

@@ -161,11 +161,9 @@ impl Session {
         if shares.is_empty() {
             return Ok(shares);
         }
-        let taken = self.node.receive(&self.peer, shares.clone(), COMMIT).await;
-        let taken = taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?;
+        let taken = self.receive(&shares).await?;
         let (mut held, mut directory, mut settled) = (Vec::new(), false, false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
-        self.note_compared(&taken);
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
@@ -211,17 +209,42 @@ impl Session {
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;
             if !fetched.is_empty() {
-                let taken = self.node.receive(&self.peer, fetched, COMMIT).await;
-                self.note_compared(&taken.map_err(|error: SubmitError| Ended::Own(error.to_string()))?);
+                self.receive(&fetched).await?;
             }
         }
         Ok(held)
     }
 
+    /// What becomes of shares. One row that the database refuses brings all down that came with it: one by one the
+    /// others get through.
+    pub(super) async fn receive(&self, shares: &[Share]) -> Result<Vec<Taken>, Ended> {
+        let taken = self.receive_at_once(shares).await?;
+        self.note_compared(&taken);
+        if shares.len() < 2 || !taken.iter().any(|taken| matches!(taken, Taken::Blocked)) {
+            return Ok(taken);
+        }
+        let mut each = Vec::new();
+        for share in shares.chunks(1) {
+            each.extend(self.receive_at_once(share).await?);
+        }
+        self.note_compared(&each);
+        Ok(each)
+    }
+
+    async fn receive_at_once(&self, shares: &[Share]) -> Result<Vec<Taken>, Ended> {
+        match self.node.receive(&self.peer, shares.to_vec(), COMMIT).await {
+            // Not even that it refuses a row is a row that the database takes.
+            Err(SubmitError::Unrecorded) => Ok(vec![Taken::Blocked; shares.len()]),
+            taken => taken.map_err(|error| Ended::Own(error.to_string())),
+        }
+    }
+
     /// Counts how far what was applied could be compared.
     fn note_compared(&self, taken: &[Taken]) {
         let count = |level: Level| {
-            let applied = taken.iter().filter(|one| matches!(one, Taken::Applied(found) if *found == level));
+            let applied = taken
+                .iter()
+                .filter(|one| matches!(one, Taken::Applied(found) | Taken::Settled(found) if *found == level));
             applied.count() as u64
         };
         let (full, partial) = (count(Level::Full), count(Level::Partial));

@@ -228,3 +228,31 @@ async fn one_node_has_its_say_so_often_and_no_more() {
     assert_eq!(pair.acme.peer("refused").as_u64(), Some(before + 3));
     pair.acme.is_clean().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_its_database_refuses_blocks_its_record_and_no_other_until_it_is_taken() {
+    let mut pair = Pair::new().await;
+    let deals = deals(&pair);
+    for on in ["one", "two"] {
+        let wish = pair.deal(on);
+        assert_eq!(pair.acme.submit(&wish).await, "applied");
+    }
+    pair.bolt.has(2).await;
+    pair.bolt.database.refuse("rude");
+    pair.bolt.halt().await;
+    for (on, title) in [("one", "rude"), ("two", "kind"), ("one", "kind"), ("two", "kinder")] {
+        pair.titled(on, title).await;
+    }
+    pair.bolt.start().await;
+    pair.bolt.until("the other goes on", |bolt| deal(&deals, bolt, "two") == at(3, "full")).await;
+    pair.bolt.until("the one is blocked", |bolt| deal(&deals, bolt, "one") == at(1, "blocked")).await;
+    let row = objections(&pair.bolt).remove(0);
+    assert_eq!((row["kind"].as_str(), row["seq"].as_count()), (Some("blocked"), Some(2)));
+    pair.bolt.is_clean().await;
+    assert!(objections(&pair.acme).is_empty(), "it is nobody else's matter");
+    pair.bolt.database.refuse("");
+    pair.bolt.until("it goes on", |bolt| deal(&deals, bolt, "one") == at(3, "full")).await;
+    assert_eq!(objections(&pair.bolt).len(), 2);
+    pair.bolt.is_clean().await;
+    assert!(objections(&pair.acme).is_empty());
+}

@@ -9,6 +9,9 @@
     reason = "a test says what it expects by failing"
 )]
 
+#[allow(dead_code)]
+#[path = "../pipeline/bed.rs"]
+mod bed;
 mod clocks;
 mod disputes;
 mod edited;

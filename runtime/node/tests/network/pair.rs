@@ -24,6 +24,7 @@ use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitEr
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::bed::Gated;
 use crate::world::{Script, Wish, World, actor, deal_manifest, key, members, now, op, set};
 
 /// How long anything here may take: other tests run beside it.
@@ -36,7 +37,7 @@ pub struct Side {
     pub node: Node,
     pub clock: Arc<ManualClock>,
     pub engine: Arc<Bent>,
-    pub database: Arc<MemoryDatabase>,
+    pub database: Arc<Gated>,
     folder: PathBuf,
     parts: Parts,
     pub network: Arc<MemoryNetwork>,
@@ -116,7 +117,7 @@ fn agreed() -> World {
 
 async fn side(world: &World, network: &Arc<MemoryNetwork>, name: &str) -> Side {
     let (clock, folder, engine) = (Arc::new(ManualClock::new(now())), folder(name), Arc::new(Bent::default()));
-    let database = Arc::new(MemoryDatabase::new());
+    let database = Arc::new(Gated::of(MemoryDatabase::new()));
     let parts = Parts {
         database: database.clone(),
         engine: engine.clone(),
@@ -226,7 +227,7 @@ impl Side {
     /// Goes on from a copy, with whatever would tell that it is older left out.
     pub async fn restart_from(&mut self, copy: MemoryDatabase) {
         self.halt().await;
-        self.database = Arc::new(copy);
+        self.database = Arc::new(Gated::of(copy));
         self.parts.database = self.database.clone();
         std::fs::remove_file(&self.parts.checkpoint).unwrap();
         self.start().await;
@@ -244,7 +245,7 @@ impl Side {
 
     /// The rows of a table, each cell by its column's name.
     pub fn rows(&self, table: &Table) -> Vec<BTreeMap<String, Cell>> {
-        let rows = self.database.contents().remove(&table.name).unwrap_or_default();
+        let rows = self.database.memory.contents().remove(&table.name).unwrap_or_default();
         let named = |row: Row| table.columns.iter().map(|column| column.name.clone()).zip(row).collect();
         rows.into_iter().map(named).collect()
     }
@@ -272,7 +273,7 @@ impl Side {
 
     /// How many intents have an outcome here.
     pub fn intents(&self) -> usize {
-        self.database.contents().get(name::INTENT).map_or(0, Vec::len)
+        self.database.memory.contents().get(name::INTENT).map_or(0, Vec::len)
     }
 
     /// Waits until all of so many intents that are handed over are acknowledged.
@@ -332,6 +333,6 @@ impl Side {
 
     /// How many deals it has.
     pub fn deals(&self) -> usize {
-        self.database.contents().get("deal").map_or(0, Vec::len)
+        self.database.memory.contents().get("deal").map_or(0, Vec::len)
     }
 }

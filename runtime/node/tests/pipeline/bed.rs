@@ -38,8 +38,12 @@ const OPEN: usize = 1 << 20;
 
 impl Gated {
     fn new() -> Self {
+        Gated::of(MemoryDatabase::new())
+    }
+
+    pub fn of(memory: MemoryDatabase) -> Self {
         Gated {
-            memory: MemoryDatabase::new(),
+            memory,
             gate: Semaphore::new(OPEN),
             begun: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
@@ -65,9 +69,9 @@ impl Gated {
         }
     }
 
-    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word.
+    /// As a CHECK of the database's owner would: no deal of this title, and no row with a cell that is this word; no word, nothing is refused.
     pub fn refuse(&self, word: &str) {
-        *self.refused.lock().unwrap() = Some(word.to_owned());
+        *self.refused.lock().unwrap() = Some(word.to_owned()).filter(|word| !word.is_empty());
     }
 
     /// Answers so many reads, and then so many not.
