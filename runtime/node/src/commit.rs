@@ -136,13 +136,27 @@ async fn lay(shared: &Shared, note: Option<&str>) -> Result<(), String> {
     laid.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
+/// Puts the checkpoint into its place, as often as it takes: a disk that is full gets room again, and what was committed
+/// is told only then.
+async fn place(shared: &Shared, note: &str, mut laid: Result<(), String>) {
+    let (mut pauses, mut told) = (Pauses::new(), false);
+    loop {
+        let place = |()| place_checkpoint(&shared.parts.checkpoint).map_err(|error| error.to_string());
+        let Err(problem) = laid.and_then(place) else { break };
+        if !std::mem::replace(&mut told, true) {
+            (shared.parts.notice)(&format!("the checkpoint cannot be written now, which is tried again: {problem}"));
+        }
+        shared.held_up.store(true, Ordering::Relaxed);
+        pauses.pause().await;
+        laid = lay(shared, Some(note)).await;
+    }
+    shared.held_up.store(false, Ordering::Relaxed);
+}
+
 /// What follows a commit before anybody hears of it.
 async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>) -> Result<(), String> {
-    if prepared.note.is_none() {
-        return Ok(());
-    }
-    laid?;
-    place_checkpoint(&shared.parts.checkpoint).map_err(|error| error.to_string())?;
+    let Some(note) = &prepared.note else { return Ok(()) };
+    place(shared, note, laid).await;
     if let Some(directory) = &prepared.directory {
         shared.parts.database.prepare(&all_tables(directory)).await.map_err(|error| error.to_string())?;
         for (job, _) in &prepared.jobs {

@@ -11,6 +11,7 @@ mod again;
 mod commit;
 mod effort;
 mod execute;
+mod exhibit;
 mod feed;
 mod forward;
 mod http;

@@ -37,7 +37,8 @@ impl Totals {
         if holds { self.count(name, 1) } else { self.fail(failure()) }
     }
 
-    fn add(&mut self, other: Totals) {
+    /// Adds what another counted.
+    pub(crate) fn add(&mut self, other: Totals) {
         for (name, by) in other.counts {
             self.count(&name, by);
         }
@@ -52,7 +53,8 @@ impl Totals {
         self.failures.iter().map(|failure| Json::from(failure.as_str())).collect()
     }
 
-    fn from_json(json: &Json) -> Option<Totals> {
+    /// What `{"counts":…,"failures":…}` says.
+    pub(super) fn from_json(json: &Json) -> Option<Totals> {
         let Json::Object(counts) = json.get("counts")? else { return None };
         let count = |(name, count): (_, &Json)| Some((str::to_owned(name), count.as_u64()?));
         let counts = counts.iter().map(|(name, value)| count((name, value))).collect::<Option<_>>()?;

@@ -5,8 +5,10 @@
 //! same code.
 
 mod dice;
+mod faults;
 mod honest;
 mod job;
+mod kill;
 mod network;
 mod record;
 mod replay;
@@ -49,6 +51,18 @@ const PROOFS: &[Proof] = &[
         about: "among honest nodes nobody is accused, whatever comes in whichever order, and all end equal",
         small: 0.1,
         run: honest::run,
+    },
+    Proof {
+        name: "kill",
+        about: "what a node acknowledged survives every kill, each write and sync that fails, and a cut of the power; nothing is doubled or half applied",
+        small: 0.01,
+        run: kill::run,
+    },
+    Proof {
+        name: "faults",
+        about: "whatever befalls a node's disk, clock, descriptors and door: a clear no, nothing acknowledged is lost, and it goes on by itself within five seconds",
+        small: 0.1,
+        run: faults::run,
     },
     Proof {
         name: "network",
