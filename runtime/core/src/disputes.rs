@@ -83,8 +83,9 @@ impl Disputes {
     /// Whether a record stops for another reason than what this node says of the outcome at this place.
     #[must_use]
     pub fn holds_besides(&self, record: &RecordId, node: &NodeName, log: &str, position: u64) -> bool {
+        let Some(held) = self.held.get(record) else { return false };
         let here = self.open_at(node, log, position);
-        self.held.get(record).is_some_and(|held| held.iter().any(|id| !here.contains(id)))
+        held.iter().any(|id| !here.contains(id))
     }
 
     /// The objections of a node to the outcome at this place that may turn out wrong; two histories never do.

@@ -13,7 +13,7 @@ use lockstep_core::sync::Share;
 use tokio::sync::mpsc;
 
 use crate::again::Pauses;
-use crate::meter::Counted;
+use crate::effort::Counted;
 use crate::objections::Kept;
 use crate::open::{Shared, all_tables, lay_checkpoint, place_checkpoint};
 use crate::submit::{Decided, Job, SubmitError, Work};
@@ -104,7 +104,7 @@ async fn commit_until_known(shared: &Shared, batch: &Batch) -> Fate {
     let database = shared.parts.database.as_ref();
     let mut pauses = Pauses::new();
     loop {
-        let commit = Counted { work: database.commit(batch), sum: &shared.meter.commit };
+        let commit = Counted { work: database.commit(batch), sum: &shared.effort.commit };
         match commit.await {
             Ok(()) => return Fate::Committed,
             Err(CommitError::Refused { detail }) => {

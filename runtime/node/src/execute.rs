@@ -16,7 +16,7 @@ use lockstep_core::record::States;
 use lockstep_core::seal::{SealedEvent, Sealing, seal};
 use lockstep_core::time::Timestamp;
 
-use crate::meter::{Metered, thread_time};
+use crate::effort::{Metered, thread_time};
 use crate::open::Shared;
 use crate::random::Salts;
 
@@ -140,7 +140,7 @@ fn run_group(
 fn run_one(setting: &Setting, task: &Task, states: &States) -> Sealed {
     let shared = &setting.shared;
     let executed = judge(setting, task, states)?;
-    shared.meter.seal.of(|| seal_one(setting, task, executed))
+    shared.effort.seal.of(|| seal_one(setting, task, executed))
 }
 
 /// Step `execute` with `entitle`.
@@ -163,8 +163,8 @@ fn judge(setting: &Setting, task: &Task, states: &States) -> Result<Executed, St
     let executed = execute(&job);
     let all = thread_time().saturating_sub(before);
     let in_code = Duration::from_nanos(in_code.load(Ordering::Relaxed));
-    shared.meter.execute.add(in_code);
-    shared.meter.entitle.add(all.saturating_sub(in_code));
+    shared.effort.execute.add(in_code);
+    shared.effort.entitle.add(all.saturating_sub(in_code));
     executed.map_err(|interrupted| match interrupted {
         Interrupted::Missing(records) => {
             format!("record {} was not loaded", records.first().map(ToString::to_string).unwrap_or_default())

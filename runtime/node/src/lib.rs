@@ -9,13 +9,14 @@
 
 mod again;
 mod commit;
+mod effort;
 mod execute;
+mod exhibit;
 mod feed;
 mod forward;
 mod http;
 mod load;
 mod look;
-mod meter;
 mod meters;
 mod network;
 mod object;
@@ -31,11 +32,11 @@ mod resume;
 mod shelf;
 mod submit;
 
+pub use effort::Spent;
 pub use feed::{Happening, events, events_of_record, notifications};
 pub use forward::{handed_over, overdue};
 pub use http::{Handshake, HttpConfig, HttpServer, Wire};
 pub use look::{Listing, LookError, Looking, Moment, record_table, told};
-pub use meter::Spent;
 pub use network::{Guest, GuestError, Network, Serving, ask_to_join, keep_connected, keep_noted, nobody_reached};
 pub use objections::objections;
 pub use open::{Node, NodeConfig, NodeError, Parts, all_tables, create, join};

@@ -3,27 +3,23 @@
 //! It ends in the same commit as everything else. Whether it is new is decided by what the log holds so far, so that
 //! the same objection is one row, however often its reason comes again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::{Digest, Salt};
-use lockstep_core::database::Database;
 use lockstep_core::disputes::Disputes;
-use lockstep_core::event::Header;
 use lockstep_core::intent::Refusal;
-use lockstep_core::log::Checkpoint;
 use lockstep_core::names::RecordId;
 use lockstep_core::project::Projection;
-use lockstep_core::received::{Place, read_path};
 use lockstep_core::sync::{
     Complaint, Evidence, Exhibit, Fork, Objecting, Objection, Share, SignedObjection, Statement, objected, records_of,
 };
-use lockstep_core::tables::{Cell, Row, Table, name};
+use lockstep_core::tables::{Cell, name};
 
 use crate::again::read_again;
 use crate::commit::Prepared;
-use crate::load::{self, cell};
+use crate::exhibit::{Shown, exhibits};
+use crate::load;
 use crate::objections::Kept;
 use crate::open::{Node, NodeError};
 use crate::pipeline::{Pipeline, answer_all};
@@ -198,6 +194,9 @@ impl Pipeline {
         shares: &[Share],
         taken: &[Taken],
     ) -> Result<Vec<Said>, NodeError> {
+        if !taken.iter().any(|taken| matches!(taken, Taken::Settled(_) | Taken::Objected(_))) {
+            return Ok(Vec::new());
+        }
         let (mut said, mut disputes) = (Vec::new(), Disputes::clone(&self.built.ledger.disputes));
         for (share, taken) in shares.iter().zip(taken) {
             let new = match taken {
@@ -289,77 +288,4 @@ impl Pipeline {
 /// Whether the one who handed a share over answers for what is wrong with it, or the share itself proves it.
 pub(crate) fn answers_for(from: &str, share: &Share, objection: &Objection) -> bool {
     objection.complaint.proven() || share.place.log.split('/').next() == Some(from)
-}
-
-/// What a share shows: each of its events, and its leaf alone.
-fn exhibits(share: &Share) -> Vec<Exhibit> {
-    let events = share.events.iter().map(|event| Some(Digest::of(&event.header)));
-    let all = events.chain([None]).filter_map(|event| Exhibit::of_share(share, event.as_ref()).ok());
-    all.collect()
-}
-
-/// Tables that tell what was shown before.
-struct Shown {
-    feed: Arc<Table>,
-    intents: Arc<Table>,
-    events: Arc<Table>,
-}
-
-impl Shown {
-    async fn of(&self, database: &dyn Database, share: &Share, records: &[Cell]) -> Result<Vec<Exhibit>, NodeError> {
-        let (seqs, mut wanted) = (near(share), Vec::new());
-        for row in database.select(&self.events, "record_id", records).await? {
-            let seq = cell(&self.events, &row, "seq").and_then(Cell::as_count);
-            let header = cell(&self.events, &row, "header").and_then(Cell::as_bytes).map(<[u8]>::to_vec);
-            let intent = cell(&self.events, &row, "intent_id").cloned();
-            if let (true, Some(intent)) = (seq.is_some_and(|seq| seqs.contains(&seq)), intent) {
-                wanted.push((intent, header));
-            }
-        }
-        let position = [Cell::count(share.place.position)];
-        for row in database.select(&self.feed, "position", &position).await? {
-            let same = cell(&self.feed, &row, "log").and_then(Cell::as_str) == Some(share.place.log.as_str());
-            wanted.extend(cell(&self.feed, &row, "intent_id").cloned().filter(|_| same).map(|intent| (intent, None)));
-        }
-        wanted.extend(share.intent().map(|intent| (Cell::Text(intent.to_string()), None)));
-        let ids: Vec<Cell> = wanted.iter().map(|(intent, _)| intent.clone()).collect();
-        let places = database.select(&self.feed, "intent_id", &ids).await?;
-        let outcomes = database.select(&self.intents, "intent_id", &ids).await?;
-        let found = wanted.into_iter().filter_map(|(intent, header)| {
-            let place = row_of(&self.feed, &places, &intent).and_then(|row| place(&self.feed, row))?;
-            let row = row_of(&self.intents, &outcomes, &intent)?;
-            Exhibit::of_place(&place, cell(&self.intents, row, "outcome")?.as_bytes()?, header).ok()
-        });
-        Ok(found.collect())
-    }
-}
-
-fn row_of<'a>(table: &Table, rows: &'a [Row], intent: &Cell) -> Option<&'a Row> {
-    rows.iter().find(|row| cell(table, row, "intent_id") == Some(intent))
-}
-
-/// The seqs of a share's events, and those that they continue.
-fn near(share: &Share) -> Vec<u64> {
-    let headers = share.events.iter().filter_map(|event| Header::read(&event.header).ok());
-    headers.flat_map(|header| [header.seq, header.seq.saturating_sub(1)]).collect()
-}
-
-fn place(table: &Table, row: &Row) -> Option<Place> {
-    let note = cell(table, row, "note")?.as_str()?.to_owned();
-    let (head, _) = Checkpoint::parse(&note).ok()?;
-    Some(Place {
-        log: cell(table, row, "log")?.as_str()?.to_owned(),
-        position: cell(table, row, "position")?.as_count()?,
-        path: read_path(cell(table, row, "path")?.as_bytes()?)?,
-        note,
-        size: head.size,
-        root: head.root,
-    })
-}
-
-/// A signed head of this size that was stored of another's log.
-pub(crate) async fn note_of(database: &dyn Database, table: &Table, log: &str, size: u64) -> Option<String> {
-    let rows = database.select(table, "log", &[Cell::Text(log.to_owned())]).await.ok()?;
-    let mut notes = rows.iter().filter_map(|row| cell(table, row, "note").and_then(Cell::as_str));
-    notes.find(|note| Checkpoint::parse(note).is_ok_and(|(head, _)| head.size == size)).map(str::to_owned)
 }

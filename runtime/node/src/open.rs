@@ -22,8 +22,8 @@ use lockstep_core::tables::{Table, own_tables};
 use lockstep_core::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use crate::effort::{Effort, Spent};
 use crate::load;
-use crate::meter::{Meter, Spent};
 use crate::meters::Meters;
 use crate::network::Network;
 use crate::objections::Objections;
@@ -176,7 +176,7 @@ pub(crate) struct Shared {
     /// What it counts.
     pub(crate) meters: Meters,
     /// Processor time by stage.
-    pub(crate) meter: Meter,
+    pub(crate) effort: Effort,
     /// Batches committed since the start.
     pub(crate) commits: watch::Sender<u64>,
     /// Told when no more intents are to be taken.
@@ -366,7 +366,7 @@ impl Node {
             stopped: Mutex::new(None),
             held_up: AtomicBool::new(false),
             meters: Meters::default(),
-            meter: Meter::default(),
+            effort: Effort::default(),
             commits: watch::Sender::new(0),
             closing: tokio::sync::Notify::new(),
             given_up: tokio::sync::watch::Sender::new(None),
@@ -446,7 +446,7 @@ impl Node {
     /// Processor time that the stages of the pipeline took since the node was opened.
     #[must_use]
     pub fn spent(&self) -> Spent {
-        self.shared.meter.spent()
+        self.shared.effort.spent()
     }
 
     /// How many intents wait for their turn.

@@ -280,8 +280,8 @@ impl Pipeline {
             match answer {
                 Ok((outcome, events)) => {
                     let directory = &self.built.directory;
-                    let meter = &self.shared.meter.project;
-                    meter.of(|| projection.outcome(&task.intent, &outcome, &events, directory));
+                    let effort = &self.shared.effort.project;
+                    effort.of(|| projection.outcome(&task.intent, &outcome, &events, directory));
                     let payload = task.intent.payload();
                     nonces.push((payload.actor.to_string(), payload.nonce));
                     self.built.in_flight.insert((payload.actor.to_string(), payload.nonce), task.intent.id());
@@ -328,7 +328,7 @@ impl Pipeline {
         let signer = self.shared.parts.signer.as_ref();
         let projected = self
             .shared
-            .meter
+            .effort
             .project
             .of(|| projection.finish(signer))
             .map_err(|error| NodeError::Broken(error.to_string()))?;

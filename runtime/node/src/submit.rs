@@ -226,7 +226,7 @@ impl Node {
             let tail = rest.split_off(share.min(rest.len()));
             let (node, chunk) = (self.clone(), std::mem::replace(&mut rest, tail));
             tasks.push(tokio::task::spawn_blocking(move || {
-                node.shared().meter.verify.of(|| chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>())
+                node.shared().effort.verify.of(|| chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>())
             }));
         }
         let mut verified = Vec::new();

@@ -10,6 +10,7 @@ mod honest;
 mod job;
 mod kill;
 mod network;
+mod readers;
 mod record;
 mod replay;
 mod tamper;
@@ -69,6 +70,12 @@ const PROOFS: &[Proof] = &[
         about: "five processes, killed and cut apart at random, end with the same rows; nothing acknowledged is lost or doubled",
         small: 0.05,
         run: network::run,
+    },
+    Proof {
+        name: "readers",
+        about: "10,000 who wait cost little and hear of one event at once; 1,000 hear of every event in order while others are stuck",
+        small: 0.02,
+        run: readers::run,
     },
 ];
 

@@ -12,8 +12,8 @@ use lockstep_core::sync::{Complaint, Exhibit, Fork, Message, Seen, Share, Statem
 use lockstep_core::tables::{Role, Table, name};
 
 use super::session::{Ended, Session};
+use crate::exhibit::note_of;
 use crate::load::records_named;
-use crate::object::note_of;
 use crate::objections::Kept;
 use crate::open::NodeError;
 use crate::submit::SubmitError;
@@ -22,6 +22,9 @@ impl Session {
     /// Tells the peer what it may know and was not told on this connection; how many were looked at.
     pub(super) async fn tell_objections(&self, told: usize, viewer: &Viewer) -> Result<usize, Ended> {
         let new = self.node.shared().objections.after(told);
+        if new.is_empty() {
+            return Ok(told);
+        }
         let tellable: Vec<_> = new.iter().filter(|kept| self.is_ours(kept)).collect();
         let records = tellable.iter().filter_map(|kept| kept.signed.statement.record.clone());
         let states = self.states(records.collect()).await.map_err(|error| Ended::Own(error.to_string()))?;

@@ -164,7 +164,6 @@ impl Session {
         let taken = self.receive(&shares).await?;
         let (mut held, mut directory, mut settled) = (Vec::new(), false, false);
         let mut wanted: BTreeSet<(RecordId, u64, u64)> = BTreeSet::new();
-        self.note_compared(&taken);
         for (share, taken) in shares.into_iter().zip(taken) {
             match taken {
                 Taken::Applied(_) | Taken::Repeated => {}
@@ -210,8 +209,7 @@ impl Session {
         for (record, from, to) in wanted {
             let fetched = self.ask_for(record, from, to).await?;
             if !fetched.is_empty() {
-                let taken = self.receive(&fetched).await?;
-                self.note_compared(&taken);
+                self.receive(&fetched).await?;
             }
         }
         Ok(held)
@@ -221,6 +219,7 @@ impl Session {
     /// others get through.
     pub(super) async fn receive(&self, shares: &[Share]) -> Result<Vec<Taken>, Ended> {
         let taken = self.receive_at_once(shares).await?;
+        self.note_compared(&taken);
         if shares.len() < 2 || !taken.iter().any(|taken| matches!(taken, Taken::Blocked)) {
             return Ok(taken);
         }
@@ -228,6 +227,7 @@ impl Session {
         for share in shares.chunks(1) {
             each.extend(self.receive_at_once(share).await?);
         }
+        self.note_compared(&each);
         Ok(each)
     }
 

@@ -16,7 +16,7 @@ type Contents = BTreeMap<String, Vec<Row>>;
 
 /// What an audit finds where somebody has edited the rows of what was handed over.
 async fn found(pair: &Pair, side: &Side, edit: impl FnOnce(&mut Vec<Row>)) -> Vec<Finding> {
-    let mut contents = side.database.contents();
+    let mut contents = side.database.memory.contents();
     edit(contents.get_mut(name::FORWARD).unwrap());
     let database = database_of(pair, side, contents).await;
     let mut snapshot = database.snapshot().await.unwrap();
@@ -80,7 +80,7 @@ async fn every_edited_cell_that_is_proven_is_named_and_nobody_else_is_accused() 
         for (at, column) in table().columns.iter().enumerate() {
             let answers = matches!(column.name.as_str(), "taken" | "ended");
             for row in 0..3 {
-                let cell = side.database.contents()[name::FORWARD][row][at].clone();
+                let cell = side.database.memory.contents()[name::FORWARD][row][at].clone();
                 if (column.class == Class::Operational && !answers) || cell == Cell::Null {
                     continue;
                 }

@@ -81,8 +81,8 @@ async fn a_commit_of_unknown_fate_stores_a_wrapper_once() {
         let mut pair = Pair::new().await;
         let wish = pair.deal("one");
         let unknown = || CommitError::Unknown { detail: "the connection broke".to_owned() };
-        pair.bolt.database.fail_next(unknown(), applied);
-        pair.acme.database.fail_next(unknown(), applied);
+        pair.bolt.database.memory.fail_next(unknown(), applied);
+        pair.acme.database.memory.fail_next(unknown(), applied);
         assert_eq!(pair.bolt.submit(&wish).await, "applied");
         for side in [&pair.acme, &pair.bolt] {
             side.ends(1).await;

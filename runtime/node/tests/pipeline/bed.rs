@@ -131,6 +131,15 @@ impl Gated {
     }
 }
 
+/// What only a database in memory can be asked.
+impl std::ops::Deref for Gated {
+    type Target = MemoryDatabase;
+
+    fn deref(&self) -> &MemoryDatabase {
+        &self.memory
+    }
+}
+
 impl Database for Gated {
     fn prepare<'a>(&'a self, tables: &'a [Table]) -> Pending<'a, Result<(), DatabaseError>> {
         self.memory.prepare(tables)

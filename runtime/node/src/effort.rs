@@ -34,7 +34,7 @@ pub(crate) struct Sum(AtomicU64);
 
 /// The sums of all stages.
 #[derive(Debug, Default)]
-pub(crate) struct Meter {
+pub(crate) struct Effort {
     pub(crate) verify: Sum,
     pub(crate) execute: Sum,
     pub(crate) entitle: Sum,
@@ -43,7 +43,7 @@ pub(crate) struct Meter {
     pub(crate) commit: Sum,
 }
 
-impl Meter {
+impl Effort {
     pub(crate) fn spent(&self) -> Spent {
         Spent {
             verify: self.verify.get(),
