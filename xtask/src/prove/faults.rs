@@ -35,6 +35,10 @@ const MOST_RESIDENT_KIB: u64 = 400 << 10;
 
 /// Runs it: each case once, at full scale as long and as much as the issue says.
 pub(super) fn run(job: &mut Job) -> Result<(), String> {
+    if super::kill::is_missing("python") {
+        println!("skipped: no python for the judge");
+        return Ok(());
+    }
     rust::release()?;
     let scale = job.scale;
     job.cases(cases::CASES.len() as u64, 1, |number, dice, folder| {

@@ -47,14 +47,27 @@ const JUDGED: u64 = 8;
 
 /// Runs it.
 pub(super) fn run(job: &mut Job) -> Result<(), String> {
+    if is_missing("python") {
+        println!("skipped: no python for the judge");
+        return Ok(());
+    }
     rust::release()?;
     let (kills, faults) = (job.scaled(CASES), job.scaled(faults::cases()));
     let points = job.scaled(POINTS) as usize;
-    job.cases(kills + 1 + faults, 1, |number, dice, folder| match number.checked_sub(kills) {
+    let watched = if is_missing("strace") { 0 } else { 1 + faults };
+    if watched == 0 {
+        println!("skipped: no strace to watch calls with, and to make them fail");
+    }
+    job.cases(kills + watched, 1, |number, dice, folder| match number.checked_sub(kills) {
         None => killed(dice, folder),
         Some(0) => timed("a recording, stopped at its calls", || points::recorded(dice, folder, points)),
         Some(number) => timed("calls that fail", || faults::failed(number - 1, faults, dice, folder)),
     })
+}
+
+/// Whether `cargo xtask test` did not find a tool.
+pub(super) fn is_missing(tool: &str) -> bool {
+    std::env::var("LOCKSTEP_MISSING").is_ok_and(|missing| missing.split(',').any(|one| one == tool))
 }
 
 fn timed(what: &str, work: impl FnOnce() -> Result<Totals, String>) -> Result<Totals, String> {
