@@ -69,8 +69,10 @@ impl Session {
     async fn directory(&self, events: &[Vec<u8>], packages: &[Vec<u8>]) -> Result<(), Ended> {
         let packages: Vec<(Package, &Vec<u8>)> =
             packages.iter().filter_map(|bytes| Some((Package::decode(bytes).ok()?, bytes))).collect();
+        let mut has = 0;
         for stored in events {
             let event = DirectoryEvent::read(stored).map_err(|error| Ended::Protocol(error.to_string()))?;
+            has = event.seq.max(has);
             if event.seq <= self.node.directory().seq() {
                 continue;
             }
@@ -88,8 +90,8 @@ impl Session {
                 Err(error) => return Err(Ended::Protocol(format!("event {seq} of the directory: {error}"))),
             }
         }
-        let seq = self.node.directory().seq();
-        self.directory.send_modify(|known| *known = seq.max(*known));
+        // The peer has what it sent, and perhaps not yet what this node has taken since.
+        self.directory.send_modify(|known| *known = has.max(*known));
         Ok(())
     }
 

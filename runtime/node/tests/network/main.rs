@@ -13,6 +13,7 @@
 #[path = "../pipeline/bed.rs"]
 mod bed;
 mod clocks;
+mod directory;
 mod disputes;
 mod edited;
 mod forwards;

@@ -19,7 +19,7 @@ use lockstep_core::names::NodeName;
 use lockstep_core::package::Package;
 use lockstep_core::sync::{Feed, Hello, Message};
 use lockstep_core::tables::{Cell, Row, Table, name, own_tables};
-use lockstep_core::transport::{Bounds, Transport};
+use lockstep_core::transport::{Bounds, Connection, Transport};
 use lockstep_node::{Decided, Network, Node, NodeConfig, Parts, Serving, SubmitError, join, keep_connected};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -150,8 +150,8 @@ impl Pair {
         Pair { world, acme, bolt }
     }
 
-    /// Speaks as bolt to acme, in bolt's place: sends this and waits until all of it was looked at.
-    pub async fn says_as_bolt(&mut self, messages: Vec<Message>) {
+    /// A connection on which the test speaks in bolt's place.
+    pub async fn as_bolt(&mut self) -> Connection {
         if !self.bolt.connecting.is_finished() {
             self.bolt.halt().await;
         }
@@ -161,6 +161,12 @@ impl Pair {
         let node = NodeName::parse("bolt").unwrap();
         let hello = Hello { network: directory.network(), node, directory: directory.seq(), wants: BTreeMap::new() };
         connection.sender.send(&Message::Hello(hello).encode()).await.unwrap();
+        connection
+    }
+
+    /// Speaks as bolt to acme, in bolt's place: sends this and waits until all of it was looked at.
+    pub async fn says_as_bolt(&mut self, messages: Vec<Message>) {
+        let mut connection = self.as_bolt().await;
         for message in messages {
             connection.sender.send(&message.encode()).await.unwrap();
         }
