@@ -82,7 +82,8 @@ impl<'a> Trouble<'a> {
         let began = SystemClock.now().to_string();
         let (process, address) = scene.world.start(&(case.before)())?;
         let totals = Totals::default();
-        let mut trouble = Trouble { name: case.name, scale, scene, process, address, began, refused: 0, totals, folder };
+        let mut trouble =
+            Trouble { name: case.name, scale, scene, process, address, began, refused: 0, totals, folder };
         trouble.serves("before")?;
         Ok(trouble)
     }
@@ -134,7 +135,9 @@ impl<'a> Trouble<'a> {
         let took = begun.elapsed();
         let well = matches!(last, Some((200, _))) && took <= RESUMES;
         self.totals.count("resumed_after_ms", u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
-        self.totals.must("resumed", well, || format!("{}: {last:?} after {took:?}; {}", self.name, self.scene.world.last_words()));
+        self.totals.must("resumed", well, || {
+            format!("{}: {last:?} after {took:?}; {}", self.name, self.scene.world.last_words())
+        });
         Ok(())
     }
 
@@ -153,7 +156,8 @@ impl<'a> Trouble<'a> {
 
     fn end(mut self, totals: &mut Totals) -> Result<(), String> {
         let peak = self.peak();
-        self.totals.must("memory_bounded", peak < MOST_RESIDENT_KIB, || format!("{}: {peak} KiB at the peak", self.name));
+        self.totals
+            .must("memory_bounded", peak < MOST_RESIDENT_KIB, || format!("{}: {peak} KiB at the peak", self.name));
         let ended = self.process.stop()?;
         self.totals.must("clean_ends", ended.success(), || format!("{}: ended with {ended}", self.name));
         self.scene.write()?;

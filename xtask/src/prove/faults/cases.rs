@@ -22,14 +22,8 @@ pub(super) struct Case {
     pub(super) clean: fn(&Path),
 }
 
-const PLAIN: Case = Case {
-    name: "",
-    needs: || None,
-    prepare: |_| Ok(()),
-    before: Vec::new,
-    work: |_| Ok(()),
-    clean: |_| {},
-};
+const PLAIN: Case =
+    Case { name: "", needs: || None, prepare: |_| Ok(()), before: Vec::new, work: |_| Ok(()), clean: |_| {} };
 
 /// File descriptors of a node that has few: more than it needs, fewer than it is asked for.
 const DESCRIPTORS: u32 = 96;
@@ -111,7 +105,9 @@ fn read_only(trouble: &mut Trouble<'_>) -> Result<(), String> {
     let (code, said) = trouble.scene.world.types(&["run", "--listen", "127.0.0.1:0"])?;
     let error = said.get("error").and_then(|error| error.get("code")).and_then(lockstep_core::json::Json::as_str);
     let clear = [(1, Some("io")), (6, Some("database_unavailable")), (1, Some("database_unavailable"))];
-    trouble.totals.must("clear_answers", clear.contains(&(code, error)), || format!("read-only: exit {code}: {}", said.canonical()));
+    trouble.totals.must("clear_answers", clear.contains(&(code, error)), || {
+        format!("read-only: exit {code}: {}", said.canonical())
+    });
     run("mount", &["-o", "remount,rw", &shown])?;
     (trouble.process, trouble.address) = trouble.scene.world.start(&[])?;
     trouble.resumes()
@@ -156,7 +152,10 @@ fn removed(trouble: &mut Trouble<'_>) -> Result<(), String> {
 const FAKETIME: &str = "/tmp/lockstep-faketime";
 
 fn library() -> Option<PathBuf> {
-    let places = ["/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1", "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1"];
+    let places = [
+        "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+        "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    ];
     places.into_iter().map(PathBuf::from).find(|place| place.exists())
 }
 
@@ -170,7 +169,8 @@ fn under_faketime() -> Vec<String> {
     let file = format!("{FAKETIME}-{}", std::process::id());
     drop(std::fs::write(&file, "+0"));
     let library = library().unwrap_or_default().display().to_string();
-    let set = [format!("LD_PRELOAD={library}"), format!("FAKETIME_TIMESTAMP_FILE={file}"), "FAKETIME_NO_CACHE=1".to_owned()];
+    let set =
+        [format!("LD_PRELOAD={library}"), format!("FAKETIME_TIMESTAMP_FILE={file}"), "FAKETIME_NO_CACHE=1".to_owned()];
     [vec!["env".to_owned()], set.to_vec(), vec!["DONT_FAKE_MONOTONIC=1".to_owned()]].concat()
 }
 

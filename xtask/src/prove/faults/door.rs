@@ -39,7 +39,10 @@ pub(super) fn cut(trouble: &mut Trouble<'_>) -> Result<(), String> {
 
 /// Heads and bodies that come a byte at a time on more connections than the node serves.
 pub(super) fn slow(trouble: &mut Trouble<'_>) -> Result<(), String> {
-    let heads = ["POST /v1/intents HTTP/1.1\r\nhost: x\r\nx-slow: ", "POST /v1/intents HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n{"];
+    let heads = [
+        "POST /v1/intents HTTP/1.1\r\nhost: x\r\nx-slow: ",
+        "POST /v1/intents HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n{",
+    ];
     let open = |at: usize| {
         let mut stream = TcpStream::connect(&trouble.address).ok()?;
         stream.write_all(heads.get(at % 2)?.as_bytes()).ok()?;
@@ -91,7 +94,9 @@ pub(super) fn garbage(trouble: &mut Trouble<'_>) -> Result<(), String> {
     })?;
     let (told, minutes) = (told.load(Ordering::Relaxed), begun.elapsed().as_secs_f64() / 60.0);
     trouble.totals.count("garbage_refused", told);
-    trouble.totals.must("garbage_all_refused", told == each * SENDERS, || format!("{told} of {} were refused", each * SENDERS));
+    trouble
+        .totals
+        .must("garbage_all_refused", told == each * SENDERS, || format!("{told} of {} were refused", each * SENDERS));
     trouble.totals.count("garbage_per_minute", (told as f64 / minutes) as u64);
     trouble.totals.count("garbage_peak_grew_kib", trouble.peak().saturating_sub(before));
     trouble.resumes()
@@ -115,7 +120,10 @@ fn refused(address: &str, lines: u64, from: u64, piece: &dyn Fn(u64) -> &'static
     stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(words)?;
     let body: Vec<&str> = (from..from + lines).map(piece).collect();
     let (body, kind) = (body.join("\n"), if lines > 1 { "application/x-ndjson" } else { "application/json" });
-    let request = format!("POST /v1/intents HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let request = format!(
+        "POST /v1/intents HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
     stream.write_all(request.as_bytes()).map_err(words)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).map_err(words)?;

@@ -223,7 +223,9 @@ impl Client {
         if self.queue.is_empty() {
             self.sign_ahead(1)?;
         }
-        let (Ok(mut door), Some(mut wish)) = (Door::open(life.address), self.queue.pop_front()) else { return Ok(None) };
+        let (Ok(mut door), Some(mut wish)) = (Door::open(life.address), self.queue.pop_front()) else {
+            return Ok(None);
+        };
         let last = wish.tried.replace(life.number);
         let request = format!("POST /v1/intents?wait={wait}");
         let answer = door.send(&request, "application/json", &wish.bytes).and_then(|()| one(&mut door));
