@@ -27,7 +27,7 @@ pub(super) const READERS: [&str; 8] =
     ["reader1", "reader2", "reader3", "reader4", "reader5", "reader6", "reader7", "reader8"];
 
 /// How long nodes may take to have what others have.
-const PATIENCE: &str = "600s";
+const PATIENCE: &str = "120s";
 
 /// The nodes.
 pub(super) struct Nodes {
@@ -92,12 +92,12 @@ fn home(dir: &Path) -> Result<crate::context::Home, CliError> {
     crate::context::Context { dir: Some(dir.to_owned()), database: None, actor: None, output }.home()
 }
 
-/// Invites a reader that only dials, so that while it is stopped nobody tries to reach it.
+/// Invites a reader. All have addresses, so that readers are connected with each other, too, as in any network.
 fn join(acme: &Organisation, name: &'static str, dir: &Path) -> Result<Organisation, CliError> {
     let invited = acme.does(&["network", "invite", name, "--observer"])?;
     let line = invited.get("invitation").and_then(Json::as_str).unwrap_or_default();
     let mut reader = Organisation::new(name, dir);
-    reader.does(&["network", "join", line])?;
+    reader.does(&["network", "join", line, "--address", &free_address()?])?;
     reader.start()?;
     Ok(reader)
 }
