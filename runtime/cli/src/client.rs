@@ -82,6 +82,16 @@ impl Client {
         answer(response, PATIENCE).await
     }
 
+    /// Begins to follow a stream of events; back when the node has answered.
+    pub(crate) async fn follow(&self, path: &str, token: &str) -> Result<Followed, CliError> {
+        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let response = self.send(request.body(Full::new(Bytes::new())), PATIENCE).await?;
+        if response.status() != StatusCode::OK {
+            return Err(answer(response, PATIENCE).await.err().unwrap_or_else(|| unknown("no stream".to_owned())));
+        }
+        Ok(Followed { body: response.into_body(), buffer: Vec::new() })
+    }
+
     async fn post(
         &self,
         path: &str,
@@ -117,6 +127,28 @@ impl Client {
         let Running { url, pid, .. } = &self.running;
         let message = format!("process {pid} runs a node on this directory, and does not answer at {url}: {error}");
         CliError::new(Code::DirectoryInUse, message)
+    }
+}
+
+/// A stream of events.
+pub(crate) struct Followed {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl Followed {
+    /// The data of the next message; nothing where the stream has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Json>, CliError> {
+        loop {
+            while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.buffer.drain(..=end).collect();
+                if let Some(data) = line.strip_prefix(b"data:") {
+                    return parse(data).map(Some);
+                }
+            }
+            let Some(data) = frame(&mut self.body, PATIENCE).await? else { return Ok(None) };
+            self.buffer.extend_from_slice(&data);
+        }
     }
 }
 

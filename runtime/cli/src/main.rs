@@ -12,6 +12,7 @@ mod context;
 mod demo;
 mod error;
 mod keys;
+mod organisation;
 mod output;
 mod relaying;
 mod running;

@@ -293,6 +293,7 @@ fn one(shared: &Shared, directory: &Directory, share: &Share, compared: &mut Com
         now: shared.parts.clock.now(),
         tolerance: CLOCK_TOLERANCE,
         heard,
+        believed: compared.arrived.last().map(|arrived| &arrived.place),
     };
     match compare(share, &comparing) {
         Comparison::Apply(arrived) => {

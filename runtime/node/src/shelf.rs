@@ -92,20 +92,21 @@ impl<'a> Shelf<'a> {
         known: &mut u64,
     ) -> Result<Page, NodeError> {
         let intents = self.intents()?;
-        let after = i64::try_from(from).unwrap_or(i64::MAX) - 1;
-        let rows = self.database.follow(&intents, "log_position", Some(after), limit).await?;
-        let mut page =
-            Page { next: from, shares: Vec::new(), heads: Vec::new(), notes: Vec::new(), more: rows.len() == limit };
+        let mut page = Page { next: from, shares: Vec::new(), heads: Vec::new(), notes: Vec::new(), more: true };
         let mut heads: BTreeMap<RecordId, HeadAt> = BTreeMap::new();
         let mut notes: BTreeSet<String> = BTreeSet::new();
-        let mut bytes = 0;
-        'rows: for rows in rows.chunks(AT_ONCE) {
-            let loaded = Loaded::read(self, log, rows).await?;
+        let (mut bytes, mut left) = (0, limit);
+        while page.more && left > 0 && bytes <= PAGE_BYTES {
+            let after = i64::try_from(page.next).unwrap_or(i64::MAX) - 1;
+            let count = left.min(AT_ONCE);
+            let rows = self.database.follow(&intents, "log_position", Some(after), count).await?;
+            (page.more, left) = (rows.len() == count, left - rows.len());
+            let loaded = Loaded::read(self, log, &rows).await?;
             let mut proofs = Proofs::of(self.database, self.table(name::LOG)?, log);
             for at in 0..loaded.len() {
                 if bytes > PAGE_BYTES {
                     page.more = true;
-                    break 'rows;
+                    break;
                 }
                 let found = loaded.heads(at, viewer, &self.directory);
                 notes.extend(found.iter().flat_map(|_| loaded.note(at).map(str::to_owned)));

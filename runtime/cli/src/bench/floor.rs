@@ -23,7 +23,7 @@ pub(super) const GROUPS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
 const AHEAD: u64 = 10_000;
 
 /// Transactions after which a small group has told what it can do.
-const ENOUGH: u64 = 2_000;
+const ENOUGH: u64 = 500;
 
 /// Where the leaves of a run lie: what was measured with many under way, and after it one by one.
 #[derive(Clone, Copy, Debug)]

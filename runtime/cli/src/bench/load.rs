@@ -114,17 +114,23 @@ async fn send(node: &Node, signed: Vec<Vec<u8>>) -> Result<(), CliError> {
 }
 
 /// What is left to send, shared by the clients.
-struct Lines {
+pub(super) struct Lines {
     file: Mutex<BufReader<File>>,
     path: PathBuf,
-    done: AtomicU64,
+    pub(super) done: AtomicU64,
 }
 
 impl Lines {
-    fn next(&self) -> Result<Vec<Vec<u8>>, CliError> {
+    pub(super) fn open(path: &Path) -> Result<Lines, CliError> {
+        let file = File::open(path).map_err(|error| file_error(path, &error))?;
+        Ok(Lines { file: Mutex::new(BufReader::new(file)), path: path.to_owned(), done: AtomicU64::new(0) })
+    }
+
+    /// The next ones, fewer at the end.
+    pub(super) fn next(&self, count: usize) -> Result<Vec<Vec<u8>>, CliError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut lines = Vec::with_capacity(AT_ONCE);
-        while lines.len() < AT_ONCE {
+        let mut lines = Vec::with_capacity(count);
+        while lines.len() < count {
             let mut line = Vec::new();
             if file.read_until(b'\n', &mut line).map_err(|error| file_error(&self.path, &error))? == 0 {
                 break;
@@ -138,9 +144,7 @@ impl Lines {
 
 /// Sends a file of intents with many under way.
 pub(super) async fn run(world: &World, file: &Path, total: usize, progress: &Progress) -> Result<Sent, CliError> {
-    let open = File::open(file).map_err(|error| file_error(file, &error))?;
-    let lines = Lines { file: Mutex::new(BufReader::new(open)), path: file.to_owned(), done: AtomicU64::new(0) };
-    let lines = Arc::new(lines);
+    let lines = Arc::new(Lines::open(file)?);
     let (before, database) = (world.node.spent(), machine::database_time());
     let (process, started) = (machine::process_time(), Instant::now());
     let clients: Vec<_> = (0..CLIENTS).map(|_| tokio::spawn(client(world.node.clone(), lines.clone()))).collect();
@@ -159,7 +163,7 @@ pub(super) async fn run(world: &World, file: &Path, total: usize, progress: &Pro
 
 async fn client(node: Node, lines: Arc<Lines>) -> Result<(), CliError> {
     loop {
-        let chunk = lines.next()?;
+        let chunk = lines.next(AT_ONCE)?;
         if chunk.is_empty() {
             return Ok(());
         }

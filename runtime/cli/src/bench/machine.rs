@@ -84,7 +84,14 @@ pub(super) fn database_time() -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// User and system time of a thread, in hundredths of a second.
+/// Processor time of another process, all its threads together; the kernel counts it in hundredths of a second.
+pub(super) fn time_of(process: u32) -> Result<Duration, CliError> {
+    let path = std::path::PathBuf::from(format!("/proc/{process}/stat"));
+    let stat = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
+    Ok(Duration::from_millis(ticks(&stat).unwrap_or_default() * 10))
+}
+
+/// User and system time of a thread or process, in hundredths of a second.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, after_name) = stat.rsplit_once(") ")?;
     let mut fields = after_name.split(' ').skip(11);

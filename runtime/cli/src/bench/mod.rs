@@ -9,6 +9,7 @@ mod floor;
 mod load;
 mod machine;
 mod progress;
+mod replication;
 mod report;
 mod world;
 mod written;
@@ -18,10 +19,12 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
+use lockstep_core::json::Json;
 use lockstep_node::{all_tables, random_bytes};
 
 use crate::context::{Access, Context, open_database};
 use crate::error::{CliError, Exit, file_error};
+use crate::output::Output;
 use compare::{Files, compare};
 use floor::Range;
 use load::{Sent, Spread, Workload};
@@ -33,7 +36,7 @@ use written::Written;
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema"
+    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --replication --intents 20000"
 )]
 pub(crate) struct BenchArgs {
     /// Intents that are measured
@@ -48,7 +51,13 @@ pub(crate) struct BenchArgs {
     /// Four of five intents on ten records
     #[arg(long)]
     contended: bool,
-    /// Leave both databases here [default: a folder for temporary files, removed]
+    /// Nodes of several organisations instead of one: what readers cost that execute everything again
+    #[arg(long, conflicts_with = "contended")]
+    replication: bool,
+    /// Readers of `--replication`
+    #[arg(long, default_value_t = 4, requires = "replication", value_parser = clap::value_parser!(u8).range(1..=8))]
+    readers: u8,
+    /// Leave the databases here [default: a folder for temporary files, removed]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -64,13 +73,24 @@ pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliE
     }
     let progress = Progress::new(context.output);
     let dir = Folder::make(args.keep.as_deref())?;
+    if args.replication {
+        let measured = replication::measure(&dir.path, &args, &progress).await;
+        progress.end();
+        let measured = measured?;
+        measured.same.must_be_same()?;
+        return print(context.output, &measured.to_json(), |output| measured.show(output));
+    }
     let measured = measure(&dir.path, &args, &progress).await;
     progress.end();
     let measured = measured?;
     measured.compared.must_be_same()?;
-    context.output.document(&measured.to_json());
-    if !context.output.json {
-        measured.show(context.output);
+    print(context.output, &measured.to_json(), |output| measured.show(output))
+}
+
+fn print(output: Output, document: &Json, show: impl FnOnce(Output)) -> Result<Exit, CliError> {
+    output.document(document);
+    if !output.json {
+        show(output);
     }
     Ok(Exit::Done)
 }

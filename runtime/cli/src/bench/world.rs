@@ -7,7 +7,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::crypto::{Digest, Salt};
 use lockstep_core::intent::{Call, Draft, Target};
 use lockstep_core::json::{Json, json};
-use lockstep_core::names::{ActorId, RecordId};
+use lockstep_core::names::{ActorId, NodeName, RecordId};
 use lockstep_core::package::Package;
 use lockstep_core::time::Timestamp;
 use lockstep_node::{Node, NodeConfig, Parts, random_bytes, random_salt};
@@ -17,10 +17,14 @@ use crate::keys::{Key, actor_key_path};
 use crate::verbs::{actor, contract, init};
 use crate::way::Way;
 
-const BULLETIN: &[u8] = include_bytes!("../../../../examples/bulletin/package/bulletin-1.0.0.lockstep");
+/// The contract.
+pub(super) const BULLETIN: &[u8] = include_bytes!("../../../../examples/bulletin/package/bulletin-1.0.0.lockstep");
 
 /// How long the intents are good for: they are all signed before the first one is sent.
 const EXPIRES: std::time::Duration = std::time::Duration::from_secs(12 * 3600);
+
+/// Who signs.
+pub(super) const AUTHOR: &str = "ed@acme";
 
 /// A node with the one who signs.
 pub(super) struct World {
@@ -32,7 +36,7 @@ pub(super) struct World {
 /// Who signs, and for which network.
 pub(super) struct Author {
     network: Digest,
-    node: lockstep_core::names::NodeName,
+    node: NodeName,
     key: Key,
     id: ActorId,
     expires: Timestamp,
@@ -49,18 +53,12 @@ impl World {
         let parts = Parts { notice: Arc::new(|_| {}), ..made.home.parts().await? };
         let node = Node::open(parts, NodeConfig::default()).await?;
         let admin = Key::read(&actor_key_path(dir, &made.home.config.actor))?;
-        let id = ActorId::parse("ed@acme").map_err(internal)?;
+        let id = ActorId::parse(AUTHOR).map_err(internal)?;
         let way = Way::of(&node);
         actor::add(&way, &admin, dir, &id, &["editor".to_owned()], None).await?;
         let package = Package::decode(BULLETIN).map_err(internal)?;
         contract::deploy(&way, &admin, &package).await?;
-        let author = Author {
-            network: node.directory().network(),
-            node: node.name().clone(),
-            key: Key::read(&actor_key_path(dir, id.as_str()))?,
-            id,
-            expires: node.now().plus(EXPIRES),
-        };
+        let author = Author::read(dir, node.directory().network(), node.name().clone(), node.now())?;
         Ok(World { dir: dir.to_owned(), node, author: Arc::new(author) })
     }
 
@@ -78,6 +76,12 @@ impl World {
 }
 
 impl Author {
+    /// The author whose key is in a node's directory.
+    pub(super) fn read(dir: &Path, network: Digest, node: NodeName, now: Timestamp) -> Result<Author, CliError> {
+        let (key, id) = (Key::read(&actor_key_path(dir, AUTHOR))?, ActorId::parse(AUTHOR).map_err(internal)?);
+        Ok(Author { network, node, key, id, expires: now.plus(EXPIRES) })
+    }
+
     /// An intent as it travels, on the record with this number.
     pub(super) fn signed(&self, method: &str, record: usize, arguments: Json) -> Result<Vec<u8>, CliError> {
         let draft = Draft {

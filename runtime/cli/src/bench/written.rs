@@ -99,14 +99,20 @@ impl<'a> Written<'a> {
     /// The steps of the leaves from `from` to `to`, exclusive.
     pub(super) async fn steps(&self, from: u64, to: u64) -> Result<Vec<Step>, CliError> {
         let mut steps: Vec<Step> = (from..to).map(|_| Step::new()).collect();
+        if steps.is_empty() {
+            return Ok(steps);
+        }
         let [intents, events] = [self.table(name::INTENT)?, self.table(name::EVENT)?];
+        let mut places = BTreeMap::new();
         for row in self.follow(&intents, "log_position", from, to, 1).await? {
             let at = count(&intents, &row, "log_position")?;
             if text(&intents, &row, "status")? != "applied" {
                 return Err(unexpected("an intent that was not applied"));
             }
+            places.insert(text(&intents, &row, "intent_id")?.to_owned(), at - from);
             put(&mut steps, at - from, &intents, Write::Insert(row));
         }
+        self.receipts(&places, &mut steps).await?;
         let found = self.follow(&events, "log_position", from, to, 1).await?;
         let changed = self.changes(&found, from, &mut steps).await?;
         self.versions_and_updates(&found, &changed, from, &mut steps)?;
@@ -131,6 +137,17 @@ impl<'a> Written<'a> {
             |row| matches!(table.position(column).and_then(|at| row.get(at)), Some(Cell::Integer(at)) if *at <= end),
         );
         Ok(rows)
+    }
+
+    /// What a reader noted of where its sequencer's log has them; there is none of what a node sequenced itself.
+    async fn receipts(&self, places: &BTreeMap<String, u64>, steps: &mut [Step]) -> Result<(), CliError> {
+        let feed = self.table(name::FEED)?;
+        let ids: Vec<Cell> = places.keys().map(|id| Cell::Text(id.clone())).collect();
+        for row in self.database.select(&feed, "intent_id", &ids).await? {
+            let place = places.get(text(&feed, &row, "intent_id")?).copied();
+            put(steps, place.ok_or_else(|| unexpected("a receipt without its intent"))?, &feed, Write::Insert(row));
+        }
+        Ok(())
     }
 
     /// The rows of `lockstep_change`; back come the values by event and path.

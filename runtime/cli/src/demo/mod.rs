@@ -5,7 +5,6 @@
 
 mod beats;
 mod network;
-mod organisation;
 mod sales;
 mod story;
 mod trades;

@@ -3,7 +3,6 @@
 //! Everything goes the way that people go: the verbs of this binary, processes that run, connections on loopback.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,10 +10,10 @@ use lockstep_core::codes::Code;
 use lockstep_core::json::{Json, json};
 
 use super::beats::{title, verdict};
-use super::organisation::Organisation;
 use super::{MARKER, millis, replace_own, sales};
 use crate::context::{Context, Home};
 use crate::error::{CliError, Exit, file_error};
+use crate::organisation::{Organisation, free_address};
 use crate::output::{Output, Style};
 
 /// How long the nodes may take to have all of each other.
@@ -65,12 +64,6 @@ pub(super) async fn run(context: &Context) -> Result<Exit, CliError> {
         "hidden_bytes_seen": hidden, "negotiation_bytes_to_buyer": shown, "seconds": millis(started)
     }));
     Ok(if same && clean && hidden == 0 { Exit::Done } else { Exit::Found })
-}
-
-/// A port that nobody listens on now.
-fn free_address() -> Result<String, CliError> {
-    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-    listener.map(|address| address.to_string()).map_err(|error| CliError::new(Code::Io, error.to_string()))
 }
 
 impl Network {

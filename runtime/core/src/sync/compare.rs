@@ -58,6 +58,9 @@ pub struct Comparing<'a> {
     pub tolerance: Duration,
     /// The outcome of the same log that has the highest position of those that this node has.
     pub heard: Option<Heard>,
+    /// Where an outcome stands that was applied under this same directory: many come under one signed head, which is not
+    /// verified again for each.
+    pub believed: Option<&'a Place>,
 }
 
 /// An outcome that a node has of another's log. Shares need not come in the order of the log: what is fetched to close
@@ -213,7 +216,7 @@ pub fn compare(share: &Share, known: &Comparing<'_>) -> Comparison {
 
 fn arrive(share: &Share, known: &Comparing<'_>) -> Result<Arrived, No> {
     let outcome = Outcome::read(&share.outcome).map_err(refuse)?;
-    check_place(&share.place, &outcome, known.directory)?;
+    check_place(&share.place, &outcome, known.directory, known.believed)?;
     check_time(&outcome, &share.place, known)?;
     let headers = read_events(share, &outcome)?;
     let directory = judged_under(&outcome, &headers, known)?;
@@ -231,7 +234,12 @@ fn arrive(share: &Share, known: &Comparing<'_>) -> Result<Arrived, No> {
 }
 
 /// The leaf is in the log, and the log is that of the node which the directory has under its name.
-pub(super) fn check_place(place: &Place, outcome: &Outcome, directory: &Directory) -> Result<(), No> {
+pub(super) fn check_place(
+    place: &Place,
+    outcome: &Outcome,
+    directory: &Directory,
+    believed: Option<&Place>,
+) -> Result<(), No> {
     let network = directory.network();
     if outcome.network != network {
         return Err(refuse(format!("it is of network {}, this is {network}", outcome.network)));
@@ -241,8 +249,14 @@ pub(super) fn check_place(place: &Place, outcome: &Outcome, directory: &Director
     if incarnation != found.incarnation.to_string() {
         return Err(refuse(format!("{} is not the current log of node {node}", place.log)));
     }
-    let head = Checkpoint::verify(&place.note, &origin(&network, &place.log), &found.key).map_err(refuse)?;
-    if (head.size, head.root) != (place.size, place.root) || !place.proves(&leaf_hash(&outcome.leaf())) {
+    let head = match believed.filter(|known| (&known.log, &known.note) == (&place.log, &place.note)) {
+        Some(known) => (known.size, known.root),
+        None => {
+            let head = Checkpoint::verify(&place.note, &origin(&network, &place.log), &found.key).map_err(refuse)?;
+            (head.size, head.root)
+        }
+    };
+    if head != (place.size, place.root) || !place.proves(&leaf_hash(&outcome.leaf())) {
         return Err(refuse("its path does not lead from its leaf to the signed head"));
     }
     Ok(())

@@ -39,7 +39,7 @@ pub fn again(share: &Share, had: &Had, directory: &Directory) -> Again {
         Err(what) => return Again::Refuse(what),
     };
     let same = leaf_hash(&outcome.leaf()) == had.leaf && had.position.is_none_or(|at| at == share.place.position);
-    match check_place(&share.place, &outcome, directory) {
+    match check_place(&share.place, &outcome, directory, None) {
         Err(No::Refuse(what)) => Again::Refuse(what),
         _ if same => Again::Same,
         _ => {

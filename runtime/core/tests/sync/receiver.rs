@@ -115,6 +115,7 @@ impl Receiver {
                 now: world.time,
                 tolerance: Duration::from_secs(300),
                 heard: self.heard,
+                believed: None,
             },
         )
     }

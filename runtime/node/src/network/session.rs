@@ -20,7 +20,7 @@ use crate::open::Node;
 use crate::shelf::Shelf;
 
 /// Outcomes looked at for one message of a feed.
-const PAGE: usize = 64;
+const PAGE: usize = 256;
 /// An empty frame goes out after so long without another: both sides know then that the connection lives.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long taking in what came last may go on after the end.
@@ -187,7 +187,7 @@ impl Session {
     async fn feed(self: Arc<Self>, wanted: Wanted) -> Result<(), Ended> {
         let (mut from, mut size) = (wanted.next, wanted.size);
         let mut commits = self.node.commits();
-        let (mut told, mut objections) = (false, 0);
+        let (mut told, mut objections, mut under_way) = (false, 0, None);
         loop {
             let at = *commits.borrow_and_update();
             self.feed_directory().await?;
@@ -205,6 +205,8 @@ impl Session {
                 .map_err(|error| Ended::Own(error.to_string()))?;
             from = page.next;
             if !page.shares.is_empty() || (!told && !page.more) {
+                // The page was read while the other took in the one before.
+                self.answered(&mut under_way).await?;
                 told = !page.more;
                 let next = page.next;
                 self.network.peer(&self.peer, |peer| {
@@ -212,12 +214,12 @@ impl Session {
                     count_sections(&mut peer.sections, &page.shares);
                 });
                 self.send(Message::Feed(Feed { log, next, more: page.more, shares: page.shares })).await?;
-                let mut acked = self.acked.subscribe();
-                let answered = tokio::time::timeout(ANSWER, acked.wait_for(|acked| *acked >= next)).await;
-                if !matches!(answered, Ok(Ok(_))) {
-                    return Err(Ended::Protocol("it does not answer what it is sent".to_owned()));
-                }
+                under_way = Some(next);
             }
+            if page.more && page.heads.is_empty() {
+                continue;
+            }
+            self.answered(&mut under_way).await?;
             self.tell_heads(page.heads, page.notes).await?;
             if page.more {
                 continue;
@@ -226,6 +228,17 @@ impl Session {
             if commits.changed().await.is_err() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits until the other has taken in the feed that is under way.
+    async fn answered(&self, under_way: &mut Option<u64>) -> Result<(), Ended> {
+        let Some(next) = under_way.take() else { return Ok(()) };
+        let mut acked = self.acked.subscribe();
+        let answered = tokio::time::timeout(ANSWER, acked.wait_for(|acked| *acked >= next)).await;
+        match answered {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Ended::Protocol("it does not answer what it is sent".to_owned())),
         }
     }
 

@@ -1,6 +1,8 @@
-//! One organisation of `demo --network`: a directory, a node's process, and the verbs that its people type.
+//! One organisation with a directory, a node's process, and the verbs that its people type: what `demo --network` and
+//! `bench --replication` are made of.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,9 +12,9 @@ use lockstep_core::json::{Json, Limits};
 use crate::error::{CliError, file_error};
 
 /// An organisation with its node.
-pub(super) struct Organisation {
-    pub(super) name: &'static str,
-    pub(super) dir: PathBuf,
+pub(crate) struct Organisation {
+    pub(crate) name: &'static str,
+    pub(crate) dir: PathBuf,
     running: Option<Child>,
 }
 
@@ -23,12 +25,12 @@ impl Drop for Organisation {
 }
 
 impl Organisation {
-    pub(super) fn new(name: &'static str, parent: &Path) -> Self {
+    pub(crate) fn new(name: &'static str, parent: &Path) -> Self {
         Organisation { name, dir: parent.join(name), running: None }
     }
 
     /// What one of its people types, with `--json`.
-    pub(super) fn does(&self, arguments: &[&str]) -> Result<Json, CliError> {
+    pub(crate) fn does(&self, arguments: &[&str]) -> Result<Json, CliError> {
         let program = program()?;
         let mut command = Command::new(&program);
         command.arg("--dir").arg(&self.dir).args(["--json", "--quiet"]).args(arguments).stderr(Stdio::null());
@@ -48,7 +50,7 @@ impl Organisation {
     }
 
     /// Starts its node; back when it answers.
-    pub(super) fn start(&mut self) -> Result<(), CliError> {
+    pub(crate) fn start(&mut self) -> Result<(), CliError> {
         let program = program()?;
         let mut command = Command::new(&program);
         command.arg("--dir").arg(&self.dir).args(["--quiet", "run", "--listen", "127.0.0.1:0"]);
@@ -68,8 +70,13 @@ impl Organisation {
         }
     }
 
+    /// The process of its node, while that runs.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.running.as_ref().map(Child::id)
+    }
+
     /// Kills its node, as a power cut would.
-    pub(super) fn cut(&mut self) {
+    pub(crate) fn cut(&mut self) {
         if let Some(mut child) = self.running.take() {
             drop(child.kill());
             drop(child.wait());
@@ -77,7 +84,7 @@ impl Organisation {
     }
 
     /// Asks its node to end, and waits until it has.
-    pub(super) fn stop(&mut self) -> Result<(), CliError> {
+    pub(crate) fn stop(&mut self) -> Result<(), CliError> {
         let Some(mut child) = self.running.take() else { return Ok(()) };
         let pid = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
         let asked = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::TERM));
@@ -86,6 +93,12 @@ impl Organisation {
         }
         child.wait().map(drop).map_err(|error| CliError::new(Code::Io, error.to_string()))
     }
+}
+
+/// A port that nobody listens on now.
+pub(crate) fn free_address() -> Result<String, CliError> {
+    let listener = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    listener.map(|address| address.to_string()).map_err(|error| CliError::new(Code::Io, error.to_string()))
 }
 
 fn program() -> Result<PathBuf, CliError> {

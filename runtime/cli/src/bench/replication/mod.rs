@@ -1,0 +1,95 @@
+//! `lockstep bench --replication`: what it costs to have the same rows at other organisations, too.
+//!
+//! Nodes are processes of this binary on loopback, over TLS, each with a SQLite file of its own. Readers may read all
+//! that the contract's methods declare, so that they execute every intent again before they write a row; a run in which
+//! they did not fails. Beside the reader stands a bare writer of the rows that it wrote.
+
+mod load;
+mod network;
+mod phases;
+mod report;
+
+use std::path::Path;
+
+use lockstep_core::tables::Table;
+
+use super::compare::{Files, compare};
+use super::floor::{self, Range};
+use super::load::{Spread, Workload};
+use super::progress::Progress;
+use super::written::Written;
+use super::{BenchArgs, machine};
+use crate::context::{Access, open_database};
+use crate::error::CliError;
+use network::{Nodes, internal};
+use phases::{Backlog, Bench};
+pub(super) use report::Measured;
+
+pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
+    let machine = machine::describe(dir)?;
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let (intents, records, payload) = (count(args.intents), count(args.records), count(args.payload));
+    let work = Workload { intents, records, payload, spread: Spread::Even };
+    progress.begin("founding the network");
+    let nodes = Nodes::make(dir, usize::from(args.readers)).await?;
+    let mut bench = Bench { nodes, dir: dir.to_owned(), work, progress };
+    bench.open_records().await?;
+    for reader in &mut bench.nodes.readers {
+        reader.stop()?;
+    }
+    let alone = bench.alone().await?;
+    let copies = Copies { before: dir.join("before.db"), after: dir.join("reader.db"), floor: dir.join("floor.db") };
+    let file = bench.nodes.readers.first().map(network::Member::file).ok_or_else(|| internal("no reader"))?;
+    lockstep_sqlite::client::copy(&file, &copies.before).await?;
+    let backlog = bench.backlog().await?;
+    lockstep_sqlite::client::copy(&file, &copies.after).await?;
+    let lag = bench.lag(work.intents as f64 / alone.took.as_secs_f64()).await?;
+    let connected = bench.connected().await?;
+    let compared = all_executed(&bench, &lag)?;
+    let tables = std::mem::take(&mut bench.nodes.tables);
+    for member in bench.nodes.readers.iter_mut().chain([&mut bench.nodes.sequencer]) {
+        member.stop()?;
+    }
+    let (floor, same) = lay(&copies, &tables, &backlog, progress).await?;
+    Ok(Measured { machine, work, alone, backlog, lag, connected, compared, floor, same })
+}
+
+/// Databases of the first reader: before the backlog, after it, and the bare writer's.
+struct Copies {
+    before: std::path::PathBuf,
+    after: std::path::PathBuf,
+    floor: std::path::PathBuf,
+}
+
+/// How many outcomes all readers took in since they were started; each must have been executed again.
+fn all_executed(bench: &Bench<'_>, lag: &phases::Lag) -> Result<u64, CliError> {
+    let each = (2 * bench.work.intents + lag.times.len()) as u64;
+    for reader in &bench.nodes.readers {
+        let compared = reader.compared()?;
+        if compared != (each, 0) {
+            let name = reader.organisation.name;
+            let message = format!("{name} executed {} of {each} again, {} in part", compared.0, compared.1);
+            return Err(internal(message));
+        }
+    }
+    Ok(each * bench.nodes.readers.len() as u64)
+}
+
+/// Writes what the reader wrote on its backlog, with nothing around it, and compares.
+async fn lay(
+    copies: &Copies,
+    tables: &[Table],
+    backlog: &Backlog,
+    progress: &Progress,
+) -> Result<(floor::Floor, super::compare::Compared), CliError> {
+    // Who is connected since when is no row that an outcome brings.
+    let tables: Vec<Table> = tables.iter().filter(|table| !table.is_operational()).cloned().collect();
+    let after = open_database(&format!("sqlite:{}", copies.after.display()), Access::Read).await?;
+    let written = Written::read(after.as_ref(), &tables).await?;
+    let range = Range { from: backlog.from, many: backlog.to, to: backlog.to };
+    let floor = floor::lay(&written, range, &copies.before, &copies.floor, progress).await?;
+    progress.begin("comparing both databases");
+    let beside = open_database(&format!("sqlite:{}", copies.floor.display()), Access::Read).await?;
+    let files = Files { base: &copies.before, end_to_end: &copies.after, floor: &copies.floor };
+    Ok((floor, compare(&tables, after.as_ref(), beside.as_ref(), &files).await?))
+}
