@@ -4,6 +4,7 @@
 //! once (`loaded`), since a feed is as fast as its questions to the database are few.
 
 mod loaded;
+mod passed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::open::NodeError;
 use crate::proofs::Proofs;
 
 use loaded::Loaded;
+use passed::Passed;
 
 /// A page ends after so many bytes of shares: one more must fit into a frame with them.
 const PAGE_BYTES: usize = 4 << 20;
@@ -52,6 +54,17 @@ pub(crate) struct Shelf<'a> {
     directory: Arc<Directory>,
     own: BTreeMap<String, Arc<Table>>,
     records: BTreeMap<String, Table>,
+}
+
+/// Some outcomes of this node's log.
+struct Chunk {
+    /// Those that it sequenced.
+    rows: Vec<Row>,
+    passed: Passed,
+    /// How many there are of both.
+    read: usize,
+    /// The position after the last one.
+    end: u64,
 }
 
 /// An event as it is stored.
@@ -91,42 +104,60 @@ impl<'a> Shelf<'a> {
         viewer: &Viewer,
         known: &mut u64,
     ) -> Result<Page, NodeError> {
-        let intents = self.intents()?;
         let mut page = Page { next: from, shares: Vec::new(), heads: Vec::new(), notes: Vec::new(), more: true };
         let mut heads: BTreeMap<RecordId, HeadAt> = BTreeMap::new();
         let mut notes: BTreeSet<String> = BTreeSet::new();
         let (mut bytes, mut left) = (0, limit);
         while page.more && left > 0 && bytes <= PAGE_BYTES {
-            let after = i64::try_from(page.next).unwrap_or(i64::MAX) - 1;
             let count = left.min(AT_ONCE);
-            let rows = self.database.follow(&intents, "log_position", Some(after), count).await?;
-            (page.more, left) = (rows.len() == count, left - rows.len());
+            let Chunk { rows, passed, read, end } = self.chunk(page.next, count).await?;
+            (page.more, left) = (read == count, left - read);
+            for (head, note) in passed.heads(self, viewer).await? {
+                notes.insert(note);
+                let last = heads.entry(head.record.clone()).or_insert_with(|| head.clone());
+                if last.seq < head.seq {
+                    *last = head;
+                }
+            }
             let loaded = Loaded::read(self, log, &rows).await?;
             let mut proofs = Proofs::of(self.database, self.table(name::LOG)?, log);
-            for at in 0..loaded.len() {
-                if bytes > PAGE_BYTES {
-                    page.more = true;
-                    break;
-                }
-                let found = loaded.heads(at, viewer, &self.directory);
-                notes.extend(found.iter().flat_map(|_| loaded.note(at).map(str::to_owned)));
-                heads.extend(found.into_iter().map(|head| (head.record.clone(), head)));
-                if let Some(mut share) = self.own_share(&loaded, at, viewer).await? {
+            let mut done = 0;
+            while done < loaded.len() && bytes <= PAGE_BYTES {
+                if let Some(mut share) = self.share(&loaded, done, viewer).await? {
                     bytes += share.bytes();
                     share.growth = growth(&mut proofs, known, share.place.size).await?;
                     page.shares.push(share);
                 }
-                page.next = loaded.position(at) + 1;
+                done += 1;
             }
+            let whole = done == loaded.len();
+            page.more |= !whole;
+            page.next = if whole { end } else { loaded.position(done) };
         }
         page.heads = heads.into_values().collect();
         page.notes = notes.into_iter().collect();
         Ok(page)
     }
 
-    /// What the viewer may have of an outcome that this node sequenced; nothing of any other.
-    async fn own_share(&self, loaded: &Loaded, at: usize, viewer: &Viewer) -> Result<Option<Share>, NodeError> {
-        if loaded.is_received(at) { Ok(None) } else { self.share(loaded, at, viewer).await }
+    /// The next outcomes of this node's log: its own with all that shares are made of, those of others by name.
+    async fn chunk(&self, from: u64, count: usize) -> Result<Chunk, NodeError> {
+        let (all, after) = (self.intents()?, i64::try_from(from).unwrap_or(i64::MAX) - 1);
+        let outlines = all.only(&["intent_id", "log_position"]);
+        let found = self.database.follow(&outlines, "log_position", Some(after), count).await?;
+        let end = found.last().map(|row| self::count(&outlines, row, "log_position")).transpose()?;
+        let ids: Vec<Cell> = found.iter().filter_map(|row| cell(&outlines, row, "intent_id").cloned()).collect();
+        if ids.is_empty() {
+            return Ok(Chunk { rows: Vec::new(), passed: Passed::default(), read: 0, end: from });
+        }
+        let passed = Passed::among(self, &ids).await?;
+        let own: Vec<Cell> = ids.into_iter().filter(|id| !passed.has(id)).collect();
+        let mut rows = if passed.is_empty() {
+            self.database.follow(&all, "log_position", Some(after), found.len()).await?
+        } else {
+            self.database.select(&all, "intent_id", &own).await?
+        };
+        rows.sort_by_key(|row| cell(&all, row, "log_position").and_then(Cell::as_count));
+        Ok(Chunk { rows, passed, read: found.len(), end: end.map_or(from, |last| last + 1) })
     }
 
     /// The event here at one place of a record, and the last seq that is here.

@@ -50,7 +50,7 @@ impl Session {
                 session.look_at(note).await;
             }
             tokio::time::sleep(GRACE).await;
-            for head in &heads.heads {
+            for head in &session.unknown(heads.heads).await {
                 if let Err(error) = session.look_into(head).await {
                     session.node.notice(&format!("{}: {error}", session.peer));
                     return;
@@ -80,6 +80,13 @@ impl Session {
             self.node.notice(&message);
             self.object_to_heads(log, head.size, note.to_owned()).await;
         }
+    }
+
+    /// The heads that are not here as the peer has them. Nearly all are: one question for all of them.
+    async fn unknown(&self, heads: Vec<HeadAt>) -> Vec<HeadAt> {
+        let shelf = Shelf::new(self.node.database(), self.node.directory());
+        // Asked one by one it shows what is wrong.
+        shelf.missing(&heads).await.unwrap_or(heads)
     }
 
     async fn look_into(&self, head: &HeadAt) -> Result<(), Ended> {

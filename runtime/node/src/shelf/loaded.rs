@@ -11,7 +11,7 @@ use lockstep_core::log::Checkpoint;
 use lockstep_core::names::RecordId;
 use lockstep_core::outcome::Outcome;
 use lockstep_core::received::{Place, read_path};
-use lockstep_core::sync::{HeadAt, Seen, Viewer};
+use lockstep_core::sync::Seen;
 use lockstep_core::tables::{Cell, Row, name};
 
 use super::{Shelf, Stored, count, damaged, seen, text};
@@ -52,6 +52,9 @@ pub(super) struct Loaded {
 impl Loaded {
     pub(super) async fn read(shelf: &Shelf<'_>, log: &str, rows: &[Row]) -> Result<Self, NodeError> {
         let mut loaded = Loaded::default();
+        if rows.is_empty() {
+            return Ok(loaded);
+        }
         for row in rows {
             loaded.rows.push(outline(shelf, row)?);
         }
@@ -176,20 +179,9 @@ impl Loaded {
         self.rows.get(at).map(|row| &row.outcome)
     }
 
-    /// Whether another node sequenced it.
-    pub(super) fn is_received(&self, at: usize) -> bool {
-        self.rows.get(at).is_some_and(|row| self.received.contains_key(&row.id))
-    }
-
     pub(super) fn place(&self, at: usize) -> Option<&Place> {
         let row = self.rows.get(at)?;
         self.received.get(&row.id).or_else(|| self.own.get(&row.position))
-    }
-
-    /// The signed head that an outcome of another node came with.
-    pub(super) fn note(&self, at: usize) -> Option<&str> {
-        let place = self.received.get(&self.rows.get(at)?.id)?;
-        Some(place.note.as_str())
     }
 
     /// The events of an outcome, in its order, as far as they are here.
@@ -203,24 +195,6 @@ impl Loaded {
 
     pub(super) fn record(&self, record: &RecordId) -> Option<&Now> {
         self.records.get(record)
-    }
-
-    /// The events of an outcome that another node sequenced, of records that the viewer follows.
-    pub(super) fn heads(&self, at: usize, viewer: &Viewer, directory: &Directory) -> Vec<HeadAt> {
-        let outcome = self.outcome(at).filter(|_| self.is_received(at));
-        let events = outcome.map(|outcome| self.events(outcome)).unwrap_or_default();
-        let followed = events.into_iter().filter(|event| {
-            let entry = directory.specs().get(&event.header.spec);
-            let known = entry.zip(self.record(&event.header.record));
-            known.is_some_and(|(entry, now)| viewer.follows(seen(entry, &now.parties), event.header.seq))
-        });
-        let head = |Stored { header, .. }: &Stored| HeadAt {
-            record: header.record.clone(),
-            epoch: header.epoch,
-            seq: header.seq,
-            event: header.id(),
-        };
-        followed.map(head).collect()
     }
 
     /// The records of an intent that are there, each with the seq that it was judged for.
@@ -259,7 +233,7 @@ fn outline(shelf: &Shelf<'_>, row: &Row) -> Result<Outline, NodeError> {
 }
 
 /// The section as it is stored; nothing where it is hidden.
-fn parties(stored: Option<&Cell>) -> Result<Json, NodeError> {
+pub(super) fn parties(stored: Option<&Cell>) -> Result<Json, NodeError> {
     let Some(text) = stored.and_then(Cell::as_str) else { return Ok(Json::Null) };
     let limits = Limits { bytes: text.len().max(1), ..Limits::default() };
     Json::parse(text.as_bytes(), &limits).map_err(|error| damaged(format!("parties: {error}")))

@@ -61,11 +61,22 @@ struct Copies {
     floor: std::path::PathBuf,
 }
 
+/// How often it is asked once more whether all is counted.
+const COUNTED: usize = 50;
+
 /// How many outcomes all readers took in since they were started; each must have been executed again.
 fn all_executed(bench: &Bench<'_>, lag: &phases::Lag) -> Result<u64, CliError> {
     let each = (2 * bench.work.intents + lag.times.len()) as u64;
     for reader in &bench.nodes.readers {
-        let compared = reader.compared()?;
+        let mut compared = reader.compared()?;
+        // Rows are there a moment before they are counted.
+        for _ in 0..COUNTED {
+            if compared.0 + compared.1 >= each {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            compared = reader.compared()?;
+        }
         if compared != (each, 0) {
             let name = reader.organisation.name;
             let message = format!("{name} executed {} of {each} again, {} in part", compared.0, compared.1);
