@@ -81,6 +81,8 @@ impl Entered {
 /// What became of one of many.
 enum Waiting {
     Queued(oneshot::Receiver<Result<Decided, SubmitError>>),
+    /// For what another node decides.
+    HandedOver(oneshot::Receiver<Result<Decided, SubmitError>>),
     Known(Decided),
 }
 
@@ -204,6 +206,11 @@ impl Node {
                 Ok(Err(_)) => Err(self.left().await),
                 Ok(Ok(result)) => result,
             },
+            // This node stops, and may have handed it over.
+            Waiting::HandedOver(waiting) => match tokio::time::timeout_at(entered.deadline, waiting).await {
+                Err(_) | Ok(Err(_)) => Err(SubmitError::TimedOut(entered.timeout)),
+                Ok(Ok(result)) => result,
+            },
         }
     }
 
@@ -214,7 +221,7 @@ impl Node {
             return Ok(Waiting::Known(Decided { intent: id, repeated: true }));
         }
         let network = self.network().ok_or_else(|| SubmitError::Stopped("it has no network".to_owned()))?;
-        network.hand_over(intent, submission).await.map(Waiting::Queued)
+        network.hand_over(intent, submission).await.map(Waiting::HandedOver)
     }
 
     pub(crate) async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
