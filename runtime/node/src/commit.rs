@@ -3,8 +3,8 @@
 //! No receipt, checkpoint or reply leaves before the commit; the checkpoint beside the key is written while the
 //! database commits, and renamed into place after the commit and before any reply.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use lockstep_core::crypto::Digest;
 use lockstep_core::database::{Batch, CommitError};
@@ -173,11 +173,13 @@ async fn conclude(shared: &Shared, prepared: &Prepared, laid: Result<(), String>
     Ok(())
 }
 
-/// Whoever handed an intent over and waits for its outcome hears of it from the commit itself.
+/// Whoever handed an intent over and waits for its outcome hears of it from the commit itself, and what was compared
+/// counts from there on, whatever becomes of the connection that it came on.
 fn tell_arrivals(shared: &Shared, prepared: &Prepared) {
     let Some(network) = shared.network.get() else { return };
     for (job, _) in &prepared.jobs {
-        if let Work::Received { shares, .. } = &job.work {
+        if let Work::Received { from, shares, verdicts } = &job.work {
+            network.committed(from, &verdicts.lock().unwrap_or_else(PoisonError::into_inner));
             network.arrived(shares.iter().filter_map(Share::intent).collect());
         }
     }

@@ -26,12 +26,13 @@ use lockstep_core::directory::{Body, Directory, DirectoryEvent};
 use lockstep_core::intent::Refusal;
 use lockstep_core::json::{Json, Object, json};
 use lockstep_core::names::NodeName;
-use lockstep_core::sync::{Message, Share};
+use lockstep_core::sync::{Level, Message, Share};
 use lockstep_core::time::Timestamp;
 use lockstep_core::transport::Transport;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::open::Node;
+use crate::receive::Taken;
 use crate::submit::SubmitError;
 
 use answer::CLOCK_TOLERANCE;
@@ -174,6 +175,17 @@ impl Network {
             // Who asked may have gone.
             drop(answer.send(refused));
         }
+    }
+
+    /// Counts how far what was committed could be compared, of what a node handed over.
+    pub(crate) fn committed(&self, from: &str, taken: &[Taken]) {
+        let count = |level: Level| {
+            let applied =
+                |one: &&Taken| matches!(one, Taken::Applied(found) | Taken::Settled(found) if *found == level);
+            taken.iter().filter(applied).count() as u64
+        };
+        let (full, partial) = (count(Level::Full), count(Level::Partial));
+        self.peer(from, |peer| peer.compared = (peer.compared.0 + full, peer.compared.1 + partial));
     }
 
     /// What is known of the other nodes: who is connected, and whether both sides have all of each other.

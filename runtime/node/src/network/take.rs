@@ -8,7 +8,7 @@ use lockstep_core::directory::DirectoryEvent;
 use lockstep_core::json::json;
 use lockstep_core::names::RecordId;
 use lockstep_core::package::Package;
-use lockstep_core::sync::{Feed, Grown, Level, Message, Share, Wait, grown};
+use lockstep_core::sync::{Feed, Grown, Message, Share, Wait, grown};
 use tokio::sync::{mpsc, oneshot};
 
 use super::guard;
@@ -221,7 +221,6 @@ impl Session {
     /// others get through.
     pub(super) async fn receive(&self, shares: &[Share]) -> Result<Vec<Taken>, Ended> {
         let taken = self.receive_at_once(shares).await?;
-        self.note_compared(&taken);
         if shares.len() < 2 || !taken.iter().any(|taken| matches!(taken, Taken::Blocked)) {
             return Ok(taken);
         }
@@ -229,7 +228,6 @@ impl Session {
         for share in shares.chunks(1) {
             each.extend(self.receive_at_once(share).await?);
         }
-        self.note_compared(&each);
         Ok(each)
     }
 
@@ -239,18 +237,6 @@ impl Session {
             Err(SubmitError::Unrecorded) => Ok(vec![Taken::Blocked; shares.len()]),
             taken => taken.map_err(|error| Ended::Own(error.to_string())),
         }
-    }
-
-    /// Counts how far what was applied could be compared.
-    fn note_compared(&self, taken: &[Taken]) {
-        let count = |level: Level| {
-            let applied = taken
-                .iter()
-                .filter(|one| matches!(one, Taken::Applied(found) | Taken::Settled(found) if *found == level));
-            applied.count() as u64
-        };
-        let (full, partial) = (count(Level::Full), count(Level::Partial));
-        self.network.peer(&self.peer, |peer| peer.compared = (peer.compared.0 + full, peer.compared.1 + partial));
     }
 
     /// Whether the peer is the node that sequenced a share.
