@@ -249,7 +249,7 @@ mod tests {
         for (name, value) in wrong {
             let mut settings = good();
             settings.insert(name.to_owned(), value.to_owned());
-            let refusal = refuse_settings(&MARIADB, &settings).expect_err(name);
+            let refusal = refuse_settings(&MARIADB, &settings).err().unwrap_or_default();
             assert!(refusal.starts_with(name) && refusal.contains("; mend it with: "), "{refusal}");
         }
         let mut settings = good();

@@ -74,12 +74,25 @@ fn history(spec: &str, versions: Option<&Table>) -> String {
     };
     let leader = if versions.is_some() { "v" } else { "e" };
     format!(
-        "SELECT {leader}.record_id AS record_id, e.seq AS seq, e.`time` AS valid_from,\n  \
-         (SELECT n.`time` FROM {event} AS n WHERE n.record_id = e.record_id AND n.seq > e.seq ORDER BY n.seq LIMIT 1) AS valid_to,\n  \
+        "SELECT {leader}.record_id AS record_id, e.seq AS seq, e.`time` AS valid_from,\n  {} AS valid_to,\n  \
          e.actor AS actor, e.intent_id AS intent_id, e.contract AS contract, e.contract_version AS contract_version, e.`method` AS `method`{projected}\n\
          FROM {from}",
-        event = name::EVENT
+        valid_to()
     )
+}
+
+/// When the next version came. The server finds `seq > e.seq` only by reading a record's versions from the first one
+/// on, so that the newest version and the one that follows at once, which need no search, are asked for before.
+fn valid_to() -> String {
+    let time_of = |condition: &str| {
+        format!(
+            "(SELECT n.`time` FROM {} AS n WHERE n.record_id = e.record_id AND n.seq {condition} ORDER BY n.seq LIMIT 1)",
+            name::EVENT
+        )
+    };
+    let newest =
+        format!("(SELECT l.seq FROM {} AS l WHERE l.record_id = e.record_id ORDER BY l.seq DESC LIMIT 1)", name::EVENT);
+    format!("IF({newest} = e.seq, NULL, COALESCE({}, {}))", time_of("= e.seq + 1"), time_of("> e.seq"))
 }
 
 /// A row per change. What `move` and `copy` brought is in `value` as well.
@@ -126,7 +139,7 @@ fn entitlement(server: &Server, spec: &str) -> String {
              STRAIGHT_JOIN JSON_TABLE(JSON_ARRAY_APPEND(JSON_KEYS(s.document, '$.sections'), '$', '{PARTIES}'), '$[*]' COLUMNS (section {text} PATH '$')) AS part\n\
              STRAIGHT_JOIN (SELECT 'create' AS mode UNION ALL SELECT 'modify' UNION ALL SELECT 'read' UNION ALL SELECT 'audit') AS m\n\
              STRAIGHT_JOIN JSON_TABLE(JSON_EXTRACT(s.document, CONCAT(CASE part.section WHEN '{PARTIES}' THEN '$.' ELSE '$.sections.' END, part.section, '.', m.mode)), '$[*]' COLUMNS (role {text} PATH '$')) AS held{join}\n\
-             WHERE COALESCE(JSON_UNQUOTE(JSON_EXTRACT(s.document, CONCAT('$.roles.', held.role, '.everyone'))), 'false') {condition}",
+             WHERE COALESCE(JSON_CONTAINS(s.document, 'true', CONCAT('$.roles.', held.role, '.everyone')), 0) {condition}",
             spec = literal(spec),
             records = quoted(spec),
             specs = name::SPEC,
@@ -137,13 +150,13 @@ fn entitlement(server: &Server, spec: &str) -> String {
         "\nSTRAIGHT_JOIN JSON_TABLE(r.{PARTIES}, '$.members[*]' COLUMNS (role {text} PATH '$.role', actor {text} PATH '$.actor', \
          participant {text} PATH '$.participant', from_seq BIGINT PATH '$.from', to_seq BIGINT PATH '$.to')) AS party"
     );
-    let everyone = arm("'*'", "1", "NULL", "", "= 'true'");
+    let everyone = arm("'*'", "1", "NULL", "", "= 1");
     let named = arm(
         "COALESCE(party.actor, party.participant)",
         "party.from_seq",
         "party.to_seq",
         &members,
-        "<> 'true' AND party.role = held.role",
+        "= 0 AND party.role = held.role",
     );
     format!("{everyone}\nUNION ALL\n{named}")
 }
