@@ -17,7 +17,7 @@ use tokio::sync::Semaphore;
 use crate::bind::{self, Raw, bind_cell};
 use crate::check::{self, Server};
 use crate::commit::Committer;
-use crate::errors::words;
+use crate::errors::{self, words};
 
 /// The newest format that this adapter knows, `format` in `lockstep_meta`.
 pub const FORMAT: u32 = 1;
@@ -86,12 +86,13 @@ impl MySqlDatabase {
     ///
     /// # Errors
     /// [`DatabaseError::Open`] where it cannot be reached or is refused, with the reason and the statement that mends
-    /// it; [`DatabaseError::NewerFormat`] where its format is another than those up to [`FORMAT`].
+    /// it; [`DatabaseError::NewerFormat`] where its format is another than those up to [`FORMAT`];
+    /// [`DatabaseError::Unavailable`] where the server does not answer now.
     pub async fn open(config: MySqlConfig) -> Result<Self, DatabaseError> {
         let url = without_password(&config.url);
         let failed = |detail: String| DatabaseError::Open { url: url.clone(), detail };
         let options = options(&config.url, config.password.as_deref()).map_err(&failed)?;
-        let mut connection = plain(&options).await.map_err(|error| failed(refusal(&options, &error)))?;
+        let mut connection = plain(&options).await.map_err(|error| opening(&url, &options, &error))?;
         let server = Server::of(&mut connection).await.map_err(&failed)?;
         enter(&mut connection, &server, Session::Reading).await.map_err(|error| failed(words(&error)))?;
         refuse_newer_format(&url, format(&mut connection).await.map_err(&failed)?)?;
@@ -234,13 +235,21 @@ pub(crate) fn without_password(url: &str) -> String {
     format!("{scheme}://{name}@{shown}")
 }
 
-/// The server's words and what mends it, where it does not let us in.
-fn refusal(options: &MySqlConnectOptions, error: &sqlx::Error) -> String {
+/// Whether it is for now or for good that the server does not let us in, and what mends it.
+fn opening(url: &str, options: &MySqlConnectOptions, error: &sqlx::Error) -> DatabaseError {
     let database = bind::quoted(options.get_database().unwrap_or_default());
-    match crate::errors::number(error) {
-        Some(1049) => format!("{}; make it with: CREATE DATABASE {database} CHARACTER SET utf8mb4", words(error)),
-        Some(1044) => format!("{}; mend it with: {}", words(error), check::grant(options.get_username(), &database)),
-        _ => words(error),
+    let refused = |detail: String| DatabaseError::Open { url: url.to_owned(), detail };
+    match (errors::number(error), error) {
+        (None, sqlx::Error::Io(_)) | (Some(1040 | 1041 | 1053 | 1129 | 1203 | 1226), _) => {
+            DatabaseError::Unavailable { detail: format!("{url}: {}", words(error)) }
+        }
+        (Some(1049), _) => {
+            refused(format!("{}; make it with: CREATE DATABASE {database} CHARACTER SET utf8mb4", words(error)))
+        }
+        (Some(1044), _) => {
+            refused(format!("{}; mend it with: {}", words(error), check::grant(options.get_username(), &database)))
+        }
+        _ => refused(words(error)),
     }
 }
 

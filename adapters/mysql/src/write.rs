@@ -14,13 +14,16 @@ use crate::errors::{DUPLICATE, before_commit, number};
 /// Most rows of one statement. Chunks are powers of two, so that few shapes cover every count.
 const CHUNK_ROWS: usize = 64;
 
+/// Most rows of one update, which compares each row's key with all of them.
+const UPDATED_ROWS: usize = 32;
+
 /// Most values of one statement; the protocol's own limit is 65,535.
 const CHUNK_VALUES: usize = 8_192;
 
 /// Rows with more bytes than this go alone, so that no statement holds many of them.
 const LARGE_ROW: usize = 64 * 1024;
 
-/// What a statement takes in a packet beside its texts and bytes, for each value at most.
+/// What a statement takes in a packet beside its texts and bytes, for each value.
 const VALUE_BYTES: usize = 16;
 
 /// One statement with its arguments and what must come of it.
@@ -138,7 +141,8 @@ fn key_text(write: &Write) -> Option<String> {
 
 /// The largest power of two of rows that stays within the limits.
 fn chunk_len(table: &Table, writes: &[Write]) -> usize {
-    let most = (CHUNK_VALUES / table.columns.len().max(1)).clamp(1, CHUNK_ROWS).min(writes.len());
+    let rows = if matches!(writes.first(), Some(Write::Update { .. })) { UPDATED_ROWS } else { CHUNK_ROWS };
+    let most = (CHUNK_VALUES / table.columns.len().max(1)).clamp(1, rows).min(writes.len());
     let small = writes.iter().take(most).take_while(|write| bytes(write) <= LARGE_ROW).count();
     small.max(1).checked_ilog2().map_or(1, |power| 1 << power)
 }
@@ -159,24 +163,17 @@ fn bytes(write: &Write) -> usize {
 pub(crate) fn statement(table: &Table, chunk: &[Write]) -> Result<Statement, String> {
     let mut arguments = MySqlArguments::default();
     for write in chunk {
-        match write {
-            Write::Insert(row) | Write::Put(row) => bind_row(&mut arguments, table, row)?,
-            Write::Update { key, set } if chunk.len() == 1 => {
-                bind_set(&mut arguments, table, set)?;
-                bind_key(&mut arguments, table, key)?;
-            }
-            Write::Update { key, set } => {
-                bind_key(&mut arguments, table, key)?;
-                bind_set(&mut arguments, table, set)?;
-            }
+        if let Write::Insert(row) | Write::Put(row) = write {
+            bind_row(&mut arguments, table, row)?;
         }
     }
+    bind_updates(&mut arguments, table, chunk)?;
     let sql = match chunk.first() {
         Some(Write::Update { set, .. }) => update_sql(table, set, chunk.len()),
         Some(Write::Put(_)) => format!("{} {}", insert_sql(table, chunk.len()), on_duplicate(table)),
         _ => insert_sql(table, chunk.len()),
     };
-    let values = chunk.len() * table.columns.len() * VALUE_BYTES;
+    let values = chunk.len() * 2 * table.columns.len() * VALUE_BYTES;
     let bytes = chunk.iter().map(bytes).sum::<usize>() + values;
     Ok(Statement { sql, arguments, bytes, table: table.name.clone(), expects: Expects::Rows(chunk.len() as u64) })
 }
@@ -230,36 +227,39 @@ fn on_duplicate(table: &Table) -> String {
     format!("ON DUPLICATE KEY UPDATE {}", set.join(", "))
 }
 
-/// Several rows are updated from a list of values, first the key's, then the new ones. The list leads the join, so
-/// that each row is found by its key.
+/// Several rows are updated by choosing each new value by the key. A list of values to join with would be a temporary
+/// table, on disk where one of them is a document.
 fn update_sql(table: &Table, set: &[(usize, Cell)], rows: usize) -> String {
-    let name = quoted(&table.name);
-    let listed: Vec<String> = set
-        .iter()
-        .filter_map(|(position, _)| table.columns.get(*position))
-        .map(|column| quoted(&column.name))
-        .collect();
-    let keys: Vec<String> = table.key.iter().map(|column| quoted(column)).collect();
-    if rows == 1 {
-        let set: Vec<String> = listed.iter().map(|column| format!("{column} = ?")).collect();
-        let key: Vec<String> = keys.iter().map(|column| format!("{column} = ?")).collect();
-        return format!("UPDATE {name} SET {} WHERE {}", set.join(", "), key.join(" AND "));
-    }
-    let given = |at: usize| format!("given.c{at}");
-    let set: Vec<String> =
-        listed.iter().enumerate().map(|(at, column)| format!("{name}.{column} = {}", given(keys.len() + at))).collect();
-    let key: Vec<String> =
-        keys.iter().enumerate().map(|(at, column)| format!("{name}.{column} = {}", given(at))).collect();
-    let rows = selected(rows, keys.len() + listed.len());
-    format!("UPDATE ({rows}) AS given STRAIGHT_JOIN {name} ON {} SET {}", key.join(" AND "), set.join(", "))
+    let columns = set.iter().filter_map(|(position, _)| table.columns.get(*position));
+    let key: Vec<String> = table.key.iter().map(|column| format!("{} = ?", quoted(column))).collect();
+    let key = key.join(" AND ");
+    let value = match rows {
+        1 => "?".to_owned(),
+        _ => format!("CASE {}END", format!("WHEN {key} THEN ? ").repeat(rows)),
+    };
+    let set: Vec<String> = columns.map(|column| format!("{} = {value}", quoted(&column.name))).collect();
+    let found = vec![format!("({key})"); rows].join(" OR ");
+    format!("UPDATE {} SET {} WHERE {found}", quoted(&table.name), set.join(", "))
 }
 
-/// Rows of values as a table, whose columns are `c0`, `c1` and so on.
-fn selected(rows: usize, columns: usize) -> String {
-    let named: Vec<String> = (0..columns).map(|at| format!("? AS c{at}")).collect();
-    let first = format!("SELECT {}", named.join(", "));
-    let other = format!("SELECT {}", vec!["?"; columns].join(", "));
-    std::iter::once(first).chain(std::iter::repeat_n(other, rows - 1)).collect::<Vec<_>>().join(" UNION ALL ")
+/// The arguments of an update: for each column every row's key and value, or the value alone where there is one row,
+/// then the keys again.
+fn bind_updates(arguments: &mut MySqlArguments, table: &Table, chunk: &[Write]) -> Result<(), String> {
+    let updates = || {
+        chunk.iter().filter_map(|write| match write {
+            Write::Update { key, set } => Some((key, set)),
+            _ => None,
+        })
+    };
+    for at in 0..updates().next().map_or(0, |(_, set)| set.len()) {
+        for (key, set) in updates() {
+            if chunk.len() > 1 {
+                bind_key(arguments, table, key)?;
+            }
+            bind_set(arguments, table, set.get(at..=at).unwrap_or_default())?;
+        }
+    }
+    updates().try_for_each(|(key, _)| bind_key(arguments, table, key))
 }
 
 fn values(rows: usize, columns: usize) -> String {
