@@ -114,6 +114,9 @@ pub(crate) enum Verb {
     Network(verbs::network::NetworkVerb),
     /// What a node does in a second here, beside a bare writer of the same rows; needs no directory
     Bench(crate::bench::BenchArgs),
+    /// Hold a database to the promise that a node relies on; needs no directory
+    #[command(subcommand)]
+    Conformance(verbs::conformance::ConformanceVerb),
     /// Completions for a shell
     Completions(verbs::completions::CompletionsArgs),
 }

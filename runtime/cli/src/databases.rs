@@ -39,19 +39,24 @@ pub(crate) enum Access {
     Read,
 }
 
-/// Opens the database that a URL names; which kinds there are is a matter of cargo features.
+/// Opens the database that a URL names, for all who share it.
 pub(crate) async fn open_database(url: &str, access: Access) -> Result<Arc<dyn Database>, CliError> {
+    open_boxed(url, access).await.map(Arc::from)
+}
+
+/// Opens the database that a URL names; which kinds there are is a matter of cargo features.
+pub(crate) async fn open_boxed(url: &str, access: Access) -> Result<Box<dyn Database>, CliError> {
     match (kind(url), url.split_once(':')) {
         #[cfg(feature = "sqlite")]
         (Some(Kind::Sqlite), Some((_, file))) => {
             use lockstep_sqlite::{SqliteConfig, SqliteDatabase};
             let (read_only, create) = (access == Access::Read, access == Access::Create);
-            Ok(Arc::new(SqliteDatabase::open(SqliteConfig { path: file.into(), read_only, create }).await?))
+            Ok(Box::new(SqliteDatabase::open(SqliteConfig { path: file.into(), read_only, create }).await?))
         }
         #[cfg(feature = "postgres")]
         (Some(Kind::Postgres), Some(_)) => {
             use lockstep_postgres::PostgresDatabase;
-            Ok(Arc::new(PostgresDatabase::open(postgres(url, access)).await?))
+            Ok(Box::new(PostgresDatabase::open(postgres(url, access)).await?))
         }
         (_, Some((kind, _))) => {
             let linked: Vec<&str> = LINKED.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name).collect();
@@ -69,6 +74,34 @@ pub(crate) fn postgres(url: &str, access: Access) -> lockstep_postgres::Postgres
         password: None,
         read_only: access == Access::Read,
         create: access == Access::Create,
+    }
+}
+
+/// A place of its own beside the one that a URL names: another file, another schema.
+pub(crate) fn beside(url: &str, name: &str) -> String {
+    match kind(url) {
+        #[cfg(feature = "postgres")]
+        Some(Kind::Postgres) => lockstep_postgres::client::in_schema(url, name),
+        _ => format!("{url}-{name}"),
+    }
+}
+
+/// Removes such a place with everything in it.
+pub(crate) async fn remove(url: &str) -> Result<(), CliError> {
+    match (kind(url), url.split_once(':')) {
+        #[cfg(feature = "postgres")]
+        (Some(Kind::Postgres), _) => {
+            let Some((_, schema)) = url.rsplit_once("schema=") else { return Ok(()) };
+            let drop_schema = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
+            Ok(lockstep_postgres::client::execute(&postgres(url, Access::Write), &[&drop_schema]).await?)
+        }
+        (Some(Kind::Sqlite), Some((_, file))) => {
+            for suffix in ["", "-wal", "-shm", "-journal"] {
+                drop(std::fs::remove_file(format!("{file}{suffix}")));
+            }
+            Ok(())
+        }
+        _ => Ok(()),
     }
 }
 
