@@ -61,18 +61,29 @@ async fn run_missing(connection: &mut PgConnection, tables: &[Table]) -> Result<
     let alone = "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; \
                  SELECT pg_advisory_xact_lock(hashtext('lockstep'), hashtext(current_schema())); SET LOCAL lock_timeout = '5s'";
     run(connection, alone).await.map_err(unavailable)?;
+    let (mut plain, mut views) = (Vec::new(), Vec::new());
     for step in missing(connection, tables).await? {
-        run(connection, "SAVEPOINT step").await.map_err(unavailable)?;
-        match (run(connection, &step.sql).await, &step.otherwise) {
-            (Err(error), Some(before)) if code(&error) == INVALID_TABLE_DEFINITION => {
-                let again = format!("ROLLBACK TO SAVEPOINT step; {before}; {}", step.sql);
-                run(connection, &again).await.map_err(unavailable)?;
-            }
-            (done, _) => done.map_err(unavailable)?,
+        match step.otherwise {
+            None if views.is_empty() => plain.push(step.sql),
+            _ => views.push(step),
         }
-        run(connection, "RELEASE SAVEPOINT step").await.map_err(unavailable)?;
+    }
+    // All at once: there are some hundreds of them.
+    run(connection, &plain.join(";\n")).await.map_err(unavailable)?;
+    for view in views {
+        run_view(connection, view).await.map_err(unavailable)?;
     }
     Ok(())
+}
+
+async fn run_view(connection: &mut PgConnection, step: Step) -> Result<(), sqlx::Error> {
+    run(connection, "SAVEPOINT step").await?;
+    match (run(connection, &step.sql).await, &step.otherwise) {
+        (Err(error), Some(before)) if code(&error) == INVALID_TABLE_DEFINITION => {
+            run(connection, &format!("ROLLBACK TO SAVEPOINT step; {before}; {}", step.sql)).await
+        }
+        (done, _) => done,
+    }
 }
 
 async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), sqlx::Error> {

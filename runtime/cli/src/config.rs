@@ -10,7 +10,8 @@ use crate::error::{CliError, file_error};
 /// The file's name in a node's directory.
 pub(crate) const FILE: &str = "lockstep.toml";
 
-const KEYS: &[&str] = &["node", "participant", "database", "actor", "listen", "tls_cert", "tls_key", "broker"];
+const KEYS: &[&str] =
+    &["node", "participant", "database", "password_file", "actor", "listen", "tls_cert", "tls_key", "broker"];
 const BROKER_KEYS: &[&str] = &["name", "url"];
 
 /// A broker that notifications are relayed to.
@@ -29,6 +30,8 @@ pub(crate) struct Config {
     pub(crate) participant: String,
     /// The participant's database.
     pub(crate) database: String,
+    /// The file with the password of that database; where there is none, the database's own variables tell.
+    pub(crate) password_file: Option<String>,
     /// Whose key signs where `--as` says nothing.
     pub(crate) actor: String,
     /// Where `run` listens for other nodes; without it this node dials only.
@@ -77,6 +80,7 @@ impl Config {
             node: need(&table, "node")?,
             participant: need(&table, "participant")?,
             database: need(&table, "database")?,
+            password_file: given("password_file")?,
             actor: need(&table, "actor")?,
             listen: given("listen")?,
             tls,
@@ -92,12 +96,16 @@ impl Config {
         let tls = self.tls.as_ref().map_or_else(String::new, |(certificate, key)| {
             format!("# HTTP for other machines goes over TLS.\ntls_cert = \"{certificate}\"\ntls_key = \"{key}\"\n")
         });
+        let password = self.password_file.as_ref().map_or_else(String::new, |file| {
+            format!("# Its password, in a file that nobody else may read.\npassword_file = \"{file}\"\n")
+        });
         format!(
             "# A node of Lockstep. `lockstep help` says what can be set here.\n\
              node = \"{}\"\n\
              participant = \"{}\"\n\
              # The participant's own database; a relative file is relative to this directory.\n\
              database = \"{}\"\n\
+             {}\
              # Whose key signs where --as says nothing.\n\
              actor = \"{}\"\n\
              {}{}\
@@ -106,7 +114,7 @@ impl Config {
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
-            self.node, self.participant, self.database, self.actor, listen, tls
+            self.node, self.participant, self.database, password, self.actor, listen, tls
         )
     }
 }
@@ -155,6 +163,7 @@ mod tests {
             node: "acme".into(),
             participant: "acme".into(),
             database: "sqlite:lockstep.db".into(),
+            password_file: None,
             actor: "admin@acme".into(),
             listen: None,
             tls: None,
@@ -165,6 +174,8 @@ mod tests {
     #[test]
     fn a_new_file_reads_back() {
         assert_eq!(Config::parse(&config().render()), Ok(config()));
+        let config = Config { password_file: Some("database.password".into()), ..config() };
+        assert_eq!(Config::parse(&config.render()), Ok(config));
     }
 
     #[test]

@@ -92,6 +92,8 @@ fn every_verb_prints_what_its_schema_says() {
     one("explain", 0, &["explain", "stale_expect"]);
     one("explain-list", 0, &["explain", "--list"]);
     one("error", 2, &["explain", "stale"]);
+    let suite = format!("sqlite:{}", place.0.join("suite.db").display());
+    one("conformance-database", 0, &["conformance", "database", "--url", &suite]);
     one("completions", 0, &["completions", "bash"]);
     one("doctor", 0, &["doctor"]);
     one("doctor-columns", 0, &["doctor", "--columns"]);
