@@ -44,7 +44,7 @@ impl BareWriter {
     /// # Errors
     /// [`DatabaseError::Open`].
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
-        let config = MySqlConfig { url: url.to_owned(), password: None, read_only: true };
+        let config = MySqlConfig { url: url.to_owned(), password: None, read_only: true, create: false };
         let database = MySqlDatabase::open(config).await?;
         let connection = connect(&database.options, &database.server, Session::Writing).await.map_err(failed)?;
         Ok(BareWriter { connection, server: database.server.clone() })
@@ -86,7 +86,7 @@ pub struct Stored {
 /// # Errors
 /// The database's own words.
 pub async fn stored(url: &str) -> Result<Vec<(String, Stored)>, DatabaseError> {
-    let config = MySqlConfig { url: url.to_owned(), password: None, read_only: true };
+    let config = MySqlConfig { url: url.to_owned(), password: None, read_only: true, create: false };
     let database = MySqlDatabase::open(config).await?;
     let mut connection = connect(&database.options, &database.server, Session::Reading).await.map_err(failed)?;
     let sql = "SELECT TABLE_NAME, CAST(DATA_LENGTH + INDEX_LENGTH AS SIGNED) FROM information_schema.TABLES \

@@ -40,6 +40,9 @@ const QUERIES: usize = 8;
 /// Statements that a connection keeps prepared; all of a server's connections share 16,382 by default.
 const STATEMENTS: usize = 256;
 
+/// The server's number for a database that is not there.
+const NO_DATABASE: u16 = 1049;
+
 /// What a session must be strict about; a value that does not fit is an error, never bent.
 const SQL_MODE: &str =
     "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION";
@@ -53,6 +56,8 @@ pub struct MySqlConfig {
     pub password: Option<String>,
     /// Whether nothing may be written.
     pub read_only: bool,
+    /// Whether a database that is not there is made.
+    pub create: bool,
 }
 
 impl fmt::Debug for MySqlConfig {
@@ -92,7 +97,12 @@ impl MySqlDatabase {
         let url = without_password(&config.url);
         let failed = |detail: String| DatabaseError::Open { url: url.clone(), detail };
         let options = options(&config.url, config.password.as_deref()).map_err(&failed)?;
-        let mut connection = plain(&options).await.map_err(|error| opening(&url, &options, &error))?;
+        let mut connection = match plain(&options).await {
+            Err(error) if errors::number(&error) == Some(NO_DATABASE) && config.create && !config.read_only => {
+                create(&options).await.map_err(|error| opening(&url, &options, &error))?
+            }
+            opened => opened.map_err(|error| opening(&url, &options, &error))?,
+        };
         let server = Server::of(&mut connection).await.map_err(&failed)?;
         enter(&mut connection, &server, Session::Reading).await.map_err(|error| failed(words(&error)))?;
         refuse_newer_format(&url, format(&mut connection).await.map_err(&failed)?)?;
@@ -135,6 +145,16 @@ pub(crate) async fn connect(
 /// A connection as the server gives it.
 async fn plain(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
     within(CONNECT_TIMEOUT, options.connect()).await
+}
+
+/// Makes the database, by way of one that is always there.
+async fn create(options: &MySqlConnectOptions) -> Result<MySqlConnection, sqlx::Error> {
+    let name = bind::quoted(options.get_database().unwrap_or_default());
+    let mut connection = plain(&options.clone().database("information_schema")).await?;
+    let sql = format!("CREATE DATABASE IF NOT EXISTS {name} CHARACTER SET utf8mb4");
+    within(CONNECT_TIMEOUT, connection.execute(AssertSqlSafe(sql))).await?;
+    drop(connection);
+    plain(options).await
 }
 
 /// Nothing hangs on a default of the server's.
@@ -243,7 +263,7 @@ fn opening(url: &str, options: &MySqlConnectOptions, error: &sqlx::Error) -> Dat
         (None, sqlx::Error::Io(_)) | (Some(1040 | 1041 | 1053 | 1129 | 1203 | 1226), _) => {
             DatabaseError::Unavailable { detail: format!("{url}: {}", words(error)) }
         }
-        (Some(1049), _) => {
+        (Some(NO_DATABASE), _) => {
             refused(format!("{}; make it with: CREATE DATABASE {database} CHARACTER SET utf8mb4", words(error)))
         }
         (Some(1044), _) => {
@@ -286,6 +306,7 @@ mod tests {
             url: "mysql://u:secret@h/d".to_owned(),
             password: Some("secret".to_owned()),
             read_only: true,
+            create: false,
         };
         assert!(!format!("{config:?}").contains("secret"));
     }

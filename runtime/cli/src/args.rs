@@ -39,7 +39,7 @@ pub(crate) struct Global {
     /// The node's directory [default: the nearest ancestor with a lockstep.toml]
     #[arg(long, global = true, env = "LOCKSTEP_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The database: sqlite:FILE or postgres://… [default: what lockstep.toml says]
+    /// The database: sqlite:FILE, postgres://… or mysql://… [default: what lockstep.toml says]
     #[arg(long, global = true, env = "LOCKSTEP_DATABASE", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
     /// Whose key signs: NAME or NAME@PARTICIPANT

@@ -17,6 +17,7 @@ const PASSWORD_FILE: &str = "database.password";
 pub(crate) enum Kind {
     Sqlite,
     Postgres,
+    MySql,
 }
 
 /// The kind that a URL names.
@@ -24,12 +25,17 @@ pub(crate) fn kind(url: &str) -> Option<Kind> {
     match url.split_once(':')?.0 {
         "sqlite" => Some(Kind::Sqlite),
         "postgres" | "postgresql" => Some(Kind::Postgres),
+        "mysql" | "mariadb" => Some(Kind::MySql),
         _ => None,
     }
 }
 
 /// What this binary has an adapter for.
-const LINKED: &[(&str, bool)] = &[("sqlite", cfg!(feature = "sqlite")), ("postgres", cfg!(feature = "postgres"))];
+const LINKED: &[(&str, bool)] = &[
+    ("sqlite", cfg!(feature = "sqlite")),
+    ("postgres", cfg!(feature = "postgres")),
+    ("mysql", cfg!(feature = "mysql")),
+];
 
 /// How a database is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +64,13 @@ pub(crate) async fn open_boxed(url: &str, access: Access) -> Result<Box<dyn Data
             use lockstep_postgres::PostgresDatabase;
             Ok(Box::new(PostgresDatabase::open(postgres(url, access)).await?))
         }
+        #[cfg(feature = "mysql")]
+        (Some(Kind::MySql), Some(_)) => {
+            use lockstep_mysql::{MySqlConfig, MySqlDatabase};
+            let (read_only, create) = (access == Access::Read, access == Access::Create);
+            let config = MySqlConfig { url: url.to_owned(), password: None, read_only, create };
+            Ok(Box::new(MySqlDatabase::open(config).await?))
+        }
         (_, Some((kind, _))) => {
             let linked: Vec<&str> = LINKED.iter().filter(|(_, linked)| *linked).map(|(name, _)| *name).collect();
             let detail = format!("this binary has no adapter for {kind}; it has: {}", linked.join(", "));
@@ -77,11 +90,18 @@ pub(crate) fn postgres(url: &str, access: Access) -> lockstep_postgres::Postgres
     }
 }
 
-/// A place of its own beside the one that a URL names: another file, another schema.
+/// A table's name as the database that a URL names wants it quoted.
+pub(crate) fn quoted(url: &str, name: &str) -> String {
+    if kind(url) == Some(Kind::MySql) { format!("`{name}`") } else { format!("\"{name}\"") }
+}
+
+/// A place of its own beside the one that a URL names: another file, another schema, another database.
 pub(crate) fn beside(url: &str, name: &str) -> String {
     match kind(url) {
         #[cfg(feature = "postgres")]
         Some(Kind::Postgres) => lockstep_postgres::client::in_schema(url, name),
+        #[cfg(feature = "mysql")]
+        Some(Kind::MySql) => lockstep_mysql::client::in_database(url, name),
         _ => format!("{url}-{name}"),
     }
 }
@@ -94,6 +114,11 @@ pub(crate) async fn remove(url: &str) -> Result<(), CliError> {
             let Some((_, schema)) = url.rsplit_once("schema=") else { return Ok(()) };
             let drop_schema = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
             Ok(lockstep_postgres::client::execute(&postgres(url, Access::Write), &[&drop_schema]).await?)
+        }
+        #[cfg(feature = "mysql")]
+        (Some(Kind::MySql), _) => {
+            let Some((_, name)) = url.split('?').next().and_then(|base| base.rsplit_once('/')) else { return Ok(()) };
+            Ok(lockstep_mysql::client::remove(url, name).await?)
         }
         (Some(Kind::Sqlite), Some((_, file))) => {
             for suffix in ["", "-wal", "-shm", "-journal"] {

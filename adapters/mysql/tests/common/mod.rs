@@ -10,9 +10,9 @@ use lockstep_core::database::DatabaseError;
 use lockstep_mysql::{MySqlConfig, MySqlDatabase};
 
 pub async fn open(url: String) -> Result<MySqlDatabase, DatabaseError> {
-    MySqlDatabase::open(MySqlConfig { url, password: None, read_only: false }).await
+    MySqlDatabase::open(MySqlConfig { url, password: None, read_only: false, create: false }).await
 }
 
 pub async fn open_read_only(url: String) -> Result<MySqlDatabase, DatabaseError> {
-    MySqlDatabase::open(MySqlConfig { url, password: None, read_only: true }).await
+    MySqlDatabase::open(MySqlConfig { url, password: None, read_only: true, create: false }).await
 }

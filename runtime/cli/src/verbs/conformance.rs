@@ -29,7 +29,7 @@ pub(crate) enum ConformanceVerb {
 /// Arguments of `conformance database`.
 #[derive(Args, Debug)]
 pub(crate) struct DatabaseArgs {
-    /// sqlite:FILE (files beside it are made) or postgres://… (schemas are made in it)
+    /// sqlite:FILE (files beside it are made), postgres://… (schemas are made in it) or mysql://… (databases are made beside it)
     #[arg(long, value_name = "URL")]
     url: String,
 }

@@ -7,6 +7,7 @@ use lockstep_core::json::{Json, json};
 use lockstep_core::tables::Cell;
 
 use crate::context::Context;
+use crate::databases::quoted;
 use crate::error::{CliError, Exit};
 use crate::stored::{Stored, damaged};
 
@@ -14,9 +15,10 @@ use crate::stored::{Stored, damaged};
 type Records = BTreeMap<String, u64>;
 
 pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
-    let stored = Stored::open(&context.home()?).await?;
+    let home = context.home()?;
+    let stored = Stored::open(&home).await?;
     let (events, directory) = (stored.directory_events().await?, stored.directory().await?);
-    let records = records(&stored, &directory).await?;
+    let records = records(&home.database, &stored, &directory).await?;
     let versions = directory.contracts().values().flat_map(BTreeMap::values);
     let all: Vec<Json> = versions.map(|contract| describe(contract, &directory, &events, &records)).collect();
     context.output.document(&all.iter().cloned().collect::<Json>());
@@ -30,10 +32,11 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-async fn records(stored: &Stored, directory: &Directory) -> Result<Records, CliError> {
+async fn records(url: &str, stored: &Stored, directory: &Directory) -> Result<Records, CliError> {
     let mut records = Records::new();
     for table in directory.record_tables().iter().filter(|table| table.position("lockstep_contract").is_some()) {
-        let sql = format!("SELECT lockstep_contract, count(*) FROM \"{}\" GROUP BY lockstep_contract", table.name);
+        let name = quoted(url, &table.name);
+        let sql = format!("SELECT lockstep_contract, count(*) FROM {name} GROUP BY lockstep_contract");
         for row in stored.database().query(&sql, usize::MAX).await?.rows {
             let [Cell::Text(version), count] = row.as_slice() else { return Err(damaged(&table.name)) };
             *records.entry(version.clone()).or_default() += count.as_count().unwrap_or_default();

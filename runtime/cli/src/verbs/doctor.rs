@@ -173,6 +173,7 @@ async fn durability(home: &Home, database: &dyn Database) -> Option<Finding> {
     match crate::databases::kind(&home.database)? {
         Kind::Sqlite => Some(journal(database).await),
         Kind::Postgres => Some(log_settings(database).await),
+        Kind::MySql => Some(redo_settings(database).await),
     }
 }
 
@@ -187,6 +188,23 @@ async fn log_settings(database: &dyn Database) -> Finding {
             "journal",
             format!("fsync, full_page_writes and synchronous_commit are {said}"),
             "ALTER SYSTEM SET fsync = on; ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();",
+        ),
+        Err(error) => Finding::of("journal", &error),
+    }
+}
+
+/// InnoDB's log, and the binary log where there is one.
+async fn redo_settings(database: &dyn Database) -> Finding {
+    let sql =
+        "SELECT CONCAT_WS(' ', @@innodb_flush_log_at_trx_commit, IF(@@log_bin, @@sync_binlog, 1), 'on', VERSION())";
+    match ask(database, sql).await {
+        Ok(said) if said.starts_with("1 1 ") => {
+            Finding::well("journal", format!("InnoDB's log, synced with every commit ({said})"))
+        }
+        Ok(said) => Finding::ill(
+            "journal",
+            format!("innodb_flush_log_at_trx_commit and sync_binlog are {said}"),
+            "SET GLOBAL innodb_flush_log_at_trx_commit = 1; SET GLOBAL sync_binlog = 1, and the same in the server's configuration",
         ),
         Err(error) => Finding::of("journal", &error),
     }
@@ -210,7 +228,7 @@ async fn journal(database: &dyn Database) -> Finding {
 }
 
 async fn format(database: &dyn Database) -> Finding {
-    let sql = format!("SELECT value FROM {} WHERE key = 'format'", name::META);
+    let sql = format!("SELECT m.value FROM {} AS m WHERE m.key = 'format'", name::META);
     match ask(database, &sql).await {
         Ok(found) if found == FORMAT.to_string() => {
             Finding::well("format", format!("{found}, the one of this version"))
