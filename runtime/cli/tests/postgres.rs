@@ -118,3 +118,15 @@ fn a_users_constraint_rejects_its_intent_and_nothing_else() {
     well(&place, &["submit", "house_sale.list", "acme:sale-3", "--as", "alice", "--args", LISTING]);
     assert!(is_clean(&place));
 }
+
+#[test]
+fn the_bench_measures_in_schemas_of_its_own_and_leaves_none() {
+    let Some(server) = Postgres::shared() else { return };
+    let (place, database) = (Place::new("postgres-bench"), server.database());
+    let ran = place.run(&["bench", "--database", &database.url(), "--intents", "100", "--records", "10", "--json"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    support::schemas::check("bench", &ran.json());
+    let settings = ran.json().get("settings").cloned().unwrap();
+    assert_eq!(settings.get("database").and_then(Json::as_str), Some("postgres"));
+    assert_eq!(database.run("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'lockstep%'"), "0");
+}
