@@ -6,7 +6,8 @@ use lockstep_core::codes::Code;
 use lockstep_core::database::{Database, Page};
 use lockstep_core::tables::Table;
 
-use super::store::{Store, Stored};
+use super::store::Store;
+use crate::databases::Stored;
 use crate::error::CliError;
 
 /// Rows that are held against each other at once.

@@ -11,7 +11,7 @@ use lockstep_node::random_bytes;
 use lockstep_sqlite::bare as sqlite;
 
 use crate::context::{Access, open_database};
-use crate::databases::{Kind, beside, kind, remove};
+use crate::databases::{Kind, Stored, beside, kind, remove, stored};
 use crate::error::CliError;
 
 #[cfg(feature = "postgres")]
@@ -21,15 +21,6 @@ use {crate::databases::postgres as server, lockstep_postgres::bare as postgres};
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     url: String,
-}
-
-/// What a table takes, with its indexes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stored {
-    /// Bytes of its pages.
-    pub(super) pages: u64,
-    /// Bytes of what was written into them.
-    pub(super) payload: u64,
 }
 
 fn other() -> CliError {
@@ -120,18 +111,7 @@ impl Store {
 
     /// What each table takes.
     pub(super) async fn stored(&self) -> Result<Vec<(String, Stored)>, CliError> {
-        match kind(&self.url) {
-            Some(Kind::Sqlite) => {
-                let found = sqlite::stored(self.path()).await?.into_iter();
-                Ok(found.map(|(name, sqlite::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
-            }
-            #[cfg(feature = "postgres")]
-            Some(Kind::Postgres) => {
-                let found = postgres::stored(&server(&self.url, Access::Write)).await?.into_iter();
-                Ok(found.map(|(name, postgres::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
-            }
-            _ => Err(other()),
-        }
+        stored(&self.url).await
     }
 
     /// A writer with nothing around it.
