@@ -205,7 +205,9 @@ pub(crate) async fn end(connection: PgConnection) {
 fn opening(address: &Address, error: &sqlx::Error) -> DatabaseError {
     let detail = words(error);
     let for_now = match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        // A certificate that is not trusted today will not be tomorrow.
+        sqlx::Error::Io(cause) => cause.kind() != std::io::ErrorKind::InvalidData,
+        sqlx::Error::PoolTimedOut => true,
         // Too many connections, a server that starts or stops.
         other => ["53", "57", "08"].iter().any(|class| error::code(other).starts_with(class)),
     };

@@ -114,6 +114,9 @@ pub(crate) enum Verb {
     Network(verbs::network::NetworkVerb),
     /// What a node does in a second here, beside a bare writer of the same rows; needs no directory
     Bench(crate::bench::BenchArgs),
+    /// Copy a node's database into another one; what its tables take
+    #[command(subcommand)]
+    Database(verbs::database::DatabaseVerb),
     /// Hold a database to the promise that a node relies on; needs no directory
     #[command(subcommand)]
     Conformance(verbs::conformance::ConformanceVerb),

@@ -130,6 +130,34 @@ pub(crate) async fn remove(url: &str) -> Result<(), CliError> {
     }
 }
 
+/// What a table takes, with its indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// Bytes of its pages.
+    pub(crate) pages: u64,
+    /// Bytes of what was written into them.
+    pub(crate) payload: u64,
+}
+
+/// What each table of the database that a URL names takes.
+pub(crate) async fn stored(url: &str) -> Result<Vec<(String, Stored)>, CliError> {
+    match (kind(url), url.split_once(':')) {
+        #[cfg(feature = "sqlite")]
+        (Some(Kind::Sqlite), Some((_, file))) => {
+            use lockstep_sqlite::bare;
+            let found = bare::stored(Path::new(file)).await?.into_iter();
+            Ok(found.map(|(name, bare::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
+        }
+        #[cfg(feature = "postgres")]
+        (Some(Kind::Postgres), _) => {
+            use lockstep_postgres::bare;
+            let found = bare::stored(&postgres(url, Access::Read)).await?.into_iter();
+            Ok(found.map(|(name, bare::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
+        }
+        _ => Err(CliError::new(Code::Usage, "this kind of database does not say what its tables take")),
+    }
+}
+
 /// A server's URL in parts: up to the user, the password, and from `@` on.
 fn parts(url: &str) -> Option<(&str, &str, &str)> {
     let start = url.find("://")? + 3;

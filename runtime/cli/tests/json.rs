@@ -102,6 +102,13 @@ fn every_verb_prints_what_its_schema_says() {
     let verified = one("verify", 0, &["verify", "--execute"]);
     assert_eq!(verified.get("clean"), Some(&Json::from(true)));
 
+    one("database-size", 0, &["database", "size"]);
+    let (from, to) = (format!("sqlite:{history}"), format!("sqlite:{}", place.0.join("copy.db").display()));
+    let copied = one("database-copy", 0, &["database", "copy", &from, &to]);
+    assert_eq!(copied.get("same"), Some(&Json::from(true)));
+    one("error", 2, &["database", "copy", &from, &to]);
+    assert_eq!(one("verify", 0, &["verify", "--database", &to]).get("root"), verified.get("root"));
+
     for (name, args) in [("events", ["events", "--json"]), ("notifications", ["notifications", "--json"])] {
         let lines = place.well(&args).lines();
         assert!(!lines.is_empty());

@@ -7,6 +7,7 @@ mod support;
 
 use lockstep_core::json::Json;
 use lockstep_testbed::postgres::{Postgres, PostgresDatabase};
+use support::daemon::Daemon;
 use support::{Place, package};
 
 const LISTING: &str =
@@ -117,4 +118,72 @@ fn a_users_constraint_rejects_its_intent_and_nothing_else() {
     assert_eq!(rejected.get("code").and_then(Json::as_str), Some("database_refused"), "{}", rejected.canonical());
     well(&place, &["submit", "house_sale.list", "acme:sale-3", "--as", "alice", "--args", LISTING]);
     assert!(is_clean(&place));
+}
+
+#[test]
+fn a_node_moves_from_sqlite_to_postgres_and_goes_on_there() {
+    let Some(server) = Postgres::shared() else { return };
+    let (place, database) = (Place::sale("postgres-copy"), server.database());
+    let (from, to) = (format!("sqlite:{}", place.dir().join("lockstep.db").display()), database.url());
+    let copied = well(&place, &["database", "copy", &from, &to]);
+    assert_eq!(copied.get("same"), Some(&Json::from(true)), "{}", copied.canonical());
+    let config = place.dir().join("lockstep.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("sqlite:lockstep.db", &to)).unwrap();
+    well(&place, &["submit", "house_sale.list", "acme:moved", "--as", "alice", "--args", LISTING]);
+    assert!(is_clean(&place));
+    assert!(well(&place, &["database", "size"]).get("lockstep_event").and_then(Json::as_u64) > Some(0));
+}
+
+#[test]
+fn the_bench_measures_in_schemas_of_its_own_and_leaves_none() {
+    let Some(server) = Postgres::shared() else { return };
+    let (place, database) = (Place::new("postgres-bench"), server.database());
+    let ran = place.run(&["bench", "--database", &database.url(), "--intents", "100", "--records", "10", "--json"]);
+    assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
+    support::schemas::check("bench", &ran.json());
+    let settings = ran.json().get("settings").cloned().unwrap();
+    assert_eq!(settings.get("database").and_then(Json::as_str), Some("postgres"));
+    assert_eq!(database.run("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'lockstep%'"), "0");
+}
+
+#[test]
+fn a_node_goes_on_by_itself_when_its_server_was_killed_and_is_back() {
+    let Some(server) = Postgres::private() else { return };
+    let (place, database) = (Place::new("postgres-killed"), server.database());
+    sale(&place, &database);
+    let node = Daemon::start(&place, &[]);
+    let offer = |price: &str| {
+        let arguments = format!(r#"{{"price":"{price}"}}"#);
+        place.run(&[
+            "submit",
+            "house_sale.offer",
+            "acme:sale-1",
+            "--as",
+            "bob",
+            "--args",
+            &arguments,
+            "--timeout",
+            "60s",
+            "--json",
+        ])
+    };
+    for round in 0..3 {
+        assert_eq!(offer(&format!("34{round}000.00")).status, 0);
+        server.kill();
+        let back = std::thread::spawn({
+            let server = std::sync::Arc::clone(&server);
+            move || {
+                std::thread::sleep(std::time::Duration::from_millis(700));
+                server.start_again();
+            }
+        });
+        let while_away = offer(&format!("34{round}500.00"));
+        back.join().unwrap();
+        assert_eq!(while_away.status, 0, "round {round}: {}{}", while_away.stdout, while_away.stderr);
+    }
+    node.stop();
+    assert!(is_clean(&place));
+    let seqs = well(&place, &["sql", "SELECT max(seq) AS last, count(*) AS n FROM house_sale_history"]);
+    assert_eq!(seqs.canonical(), r#"[{"last":8,"n":8}]"#);
 }

@@ -11,6 +11,7 @@ mod machine;
 mod progress;
 mod replication;
 mod report;
+mod store;
 mod world;
 mod written;
 
@@ -22,7 +23,7 @@ use lockstep_core::crypto::Digest;
 use lockstep_core::json::Json;
 use lockstep_node::{all_tables, random_bytes};
 
-use crate::context::{Access, Context, open_database};
+use crate::context::Context;
 use crate::error::{CliError, Exit, file_error};
 use crate::output::Output;
 use compare::{Files, compare};
@@ -30,13 +31,14 @@ use floor::Range;
 use load::{Sent, Spread, Workload};
 use progress::Progress;
 use report::Measured;
+use store::Stores;
 use world::World;
 use written::Written;
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --replication --intents 20000"
+    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --database postgres://me@localhost/test\n  lockstep bench --replication --intents 20000"
 )]
 pub(crate) struct BenchArgs {
     /// Intents that are measured
@@ -66,12 +68,21 @@ pub(crate) struct BenchArgs {
 const OTHER: usize = 20_000;
 const ALONE: usize = 1_000;
 
+/// The databases of a run: the node's, its copy from before, the bare writer's; and the other run's.
+const STORES: [&str; 4] = [NODE, BEFORE, FLOOR, OTHER_NODE];
+const NODE: &str = "node/lockstep";
+const BEFORE: &str = "before";
+const FLOOR: &str = "floor";
+const OTHER_NODE: &str = "other/lockstep";
+
 pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliError> {
-    if let Some(url) = &context.database {
-        let message = format!("bench makes databases of its own and takes no --database; it was given {url:.8}…");
-        return Err(CliError::new(Code::Usage, message));
-    }
     let progress = Progress::new(context.output);
+    if args.replication && context.database.is_some() {
+        return Err(CliError::new(Code::Usage, "bench --replication makes files of its own and takes no --database"));
+    }
+    let url = context.database.as_deref();
+    // A URL that cannot be measured is said before anything is made.
+    Stores::of(Path::new("."), url)?;
     let dir = Folder::make(args.keep.as_deref())?;
     if args.replication {
         let measured = replication::measure(&dir.path, &args, &progress).await;
@@ -80,8 +91,14 @@ pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliE
         measured.same.must_be_same()?;
         return print(context.output, &measured.to_json(), |output| measured.show(output));
     }
-    let measured = measure(&dir.path, &args, &progress).await;
+    let stores = Stores::of(&dir.path, url)?;
+    let measured = measure(&dir.path, &stores, &args, &progress).await;
     progress.end();
+    if args.keep.is_none() {
+        for name in STORES {
+            stores.named(name).remove().await?;
+        }
+    }
     let measured = measured?;
     measured.compared.must_be_same()?;
     print(context.output, &measured.to_json(), |output| measured.show(output))
@@ -127,16 +144,16 @@ impl Drop for Folder {
     }
 }
 
-async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
+async fn measure(dir: &Path, stores: &Stores, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
     let spread = if args.contended { Spread::Contended } else { Spread::Even };
     let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     let work =
         Workload { intents: count(args.intents), records: count(args.records), payload: count(args.payload), spread };
-    let world = World::make(&dir.join("node")).await?;
+    let (end_to_end, base, file) = (stores.named(NODE), stores.named(BEFORE), stores.named(FLOOR));
+    let world = World::make(&dir.join("node"), &end_to_end).await?;
     load::open_records(&world, &work, progress).await?;
-    let base = dir.join("before.db");
-    lockstep_sqlite::client::copy(&world.file(), &base).await?;
+    end_to_end.copy(&base, &all_tables(&world.node.directory())).await?;
     let (from, batches) = (world.leaves().await?, *world.node.commits().borrow());
     let main = whole(&world, work, 1, progress).await?;
     let (many, batches) = (world.leaves().await?, *world.node.commits().borrow() - batches);
@@ -144,21 +161,20 @@ async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Me
     let alone = load::alone(&world, &work, ALONE.min(work.intents / 10)).await?;
     let (to, peak_rss) = (world.leaves().await?, machine::peak_resident_bytes());
     let (tables, batch) = (all_tables(&world.node.directory()), world.node.config().batch);
-    let end_to_end = world.file();
     world.node.stop().await;
 
-    let (other, other_intents) = other(dir, work, progress).await?;
+    let (other, other_intents) = other(dir, stores, work, progress).await?;
 
-    let database = open_database(&format!("sqlite:{}", end_to_end.display()), Access::Read).await?;
+    let database = end_to_end.open().await?;
     let written = Written::read(database.as_ref(), &tables).await?;
-    let file = dir.join("floor.db");
     let floor = floor::lay(&written, Range { from, many, to }, &base, &file, progress).await?;
     progress.begin("comparing both databases");
-    let beside = open_database(&format!("sqlite:{}", file.display()), Access::Read).await?;
+    let beside = file.open().await?;
     let files = Files { base: &base, end_to_end: &end_to_end, floor: &file };
     let compared = compare(&tables, database.as_ref(), beside.as_ref(), &files).await?;
     Ok(Measured {
         machine,
+        database: stores.kind(),
         work,
         batch,
         batches,
@@ -186,11 +202,11 @@ async fn whole(world: &World, work: Workload, seed: u64, progress: &Progress) ->
 }
 
 /// The run with the other spread, on a node of its own.
-async fn other(dir: &Path, work: Workload, progress: &Progress) -> Result<(Sent, usize), CliError> {
+async fn other(dir: &Path, stores: &Stores, work: Workload, progress: &Progress) -> Result<(Sent, usize), CliError> {
     let spread = if work.spread == Spread::Even { Spread::Contended } else { Spread::Even };
     let work = Workload { intents: work.intents.min(OTHER), spread, ..work };
     let home = dir.join("other");
-    let world = World::make(&home).await?;
+    let world = World::make(&home, &stores.named(OTHER_NODE)).await?;
     load::open_records(&world, &work, progress).await?;
     let sent = whole(&world, work, 2, progress).await?;
     world.node.stop().await;

@@ -12,6 +12,7 @@ use lockstep_core::package::Package;
 use lockstep_core::time::Timestamp;
 use lockstep_node::{Node, NodeConfig, Parts, random_bytes, random_salt};
 
+use super::store::Store;
 use crate::error::CliError;
 use crate::keys::{Key, actor_key_path};
 use crate::verbs::{actor, contract, init};
@@ -47,9 +48,9 @@ fn internal(error: impl ToString) -> CliError {
 }
 
 impl World {
-    /// Founds the network in a new directory.
-    pub(super) async fn make(dir: &Path) -> Result<World, CliError> {
-        let made = init::make(dir, "bench", "acme", None, None).await?;
+    /// Founds the network in a new directory, on a new database.
+    pub(super) async fn make(dir: &Path, store: &Store) -> Result<World, CliError> {
+        let made = init::make(dir, "bench", "acme", Some(store.url()), None).await?;
         let parts = Parts { notice: Arc::new(|_| {}), ..made.home.parts().await? };
         let node = Node::open(parts, NodeConfig::default()).await?;
         let admin = Key::read(&actor_key_path(dir, &made.home.config.actor))?;
@@ -67,11 +68,6 @@ impl World {
         let answer = self.node.database().query("SELECT max(size) FROM lockstep_checkpoint", 1).await?;
         let size = answer.rows.first().and_then(|row| row.first()).and_then(lockstep_core::tables::Cell::as_count);
         size.ok_or_else(|| internal("the log has no checkpoint"))
-    }
-
-    /// The file of the database.
-    pub(super) fn file(&self) -> PathBuf {
-        self.dir.join("lockstep.db")
     }
 }
 

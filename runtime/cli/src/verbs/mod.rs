@@ -6,6 +6,7 @@ pub(crate) mod completions;
 pub(crate) mod conformance;
 pub(crate) mod contract;
 pub(crate) mod contracts;
+pub(crate) mod database;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -55,6 +56,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
         Verb::Bench(args) => crate::bench::run(&context, args).await,
+        Verb::Database(verb) => database::run(&context, verb).await,
         Verb::Conformance(verb) => conformance::run(&context, verb).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
