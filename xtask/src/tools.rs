@@ -1,4 +1,4 @@
-//! What the machine must have beyond Rust itself: a way to WebAssembly, Python with Ed25519, strace, PostgreSQL.
+//! What the machine must have beyond Rust itself: a way to WebAssembly, Python with Ed25519, strace, PostgreSQL, MariaDB.
 //!
 //! Each is used where it is there, else installed the ordinary way where that is possible without asking for a
 //! password, else named with the commands that would bring it.
@@ -25,6 +25,10 @@ const NO_POSTGRES: &str = "no PostgreSQL that tests could start a private server
   sudo apt-get install -y --no-install-recommends postgresql
   export LOCKSTEP_TEST_POSTGRES_URL=postgres://USER:PASSWORD@HOST/DATABASE (who may CREATE DATABASE there)";
 
+const NO_MARIADB: &str = "no MariaDB that tests could start a private server of; do one of these:
+  sudo apt-get install -y --no-install-recommends mariadb-server-core mariadb-client-core
+  export LOCKSTEP_TEST_MYSQL_URL=mysql://USER:PASSWORD@HOST/DATABASE (who may CREATE DATABASE and CREATE USER there)";
+
 /// How Rust becomes WebAssembly here.
 #[derive(Clone, Debug)]
 pub(crate) enum Wasm {
@@ -42,12 +46,19 @@ pub(crate) struct Tools {
     python: Result<PathBuf, String>,
     strace: Result<(), String>,
     postgres: Result<(), String>,
+    mariadb: Result<(), String>,
 }
 
 impl Tools {
     /// Looks for everything, and installs what is missing where that is possible.
     pub(crate) fn find() -> Self {
-        Tools { wasm: find_wasm(), python: find_python(), strace: find_strace(), postgres: find_postgres() }
+        Tools {
+            wasm: find_wasm(),
+            python: find_python(),
+            strace: find_strace(),
+            postgres: find_postgres(),
+            mariadb: find_mariadb(),
+        }
     }
 
     /// What is missing.
@@ -57,6 +68,7 @@ impl Tools {
             self.python.as_ref().err(),
             self.strace.as_ref().err(),
             self.postgres.as_ref().err(),
+            self.mariadb.as_ref().err(),
         ];
         all.into_iter().flatten().cloned().collect()
     }
@@ -70,11 +82,14 @@ impl Tools {
         };
         let python = self.python.as_ref().map_or("NO python".to_owned(), |python| python.display().to_string());
         let strace = if self.strace.is_ok() { "strace" } else { "NO strace" };
-        format!("{wasm}, {python}, {strace}, {}", if self.postgres.is_ok() { "PostgreSQL" } else { "NO PostgreSQL" })
+        let postgres = if self.postgres.is_ok() { "PostgreSQL" } else { "NO PostgreSQL" };
+        let mariadb = if self.mariadb.is_ok() { "MariaDB" } else { "NO MariaDB" };
+        format!("{wasm}, {python}, {strace}, {postgres}, {mariadb}")
     }
 
     /// Lets every test find what was found: `python3` on the path works and knows its packages, and
-    /// `LOCKSTEP_MISSING` names what is not there (`wasm`, `python`, `strace`, `postgres`), so that tests may say so and pass.
+    /// `LOCKSTEP_MISSING` names what is not there (`wasm`, `python`, `strace`, `postgres`, `mariadb`), so that tests may
+    /// say so and pass.
     pub(crate) fn put_in_reach(&self) {
         let bin = tools_dir().join("bin");
         if let Ok(python) = &self.python
@@ -89,6 +104,7 @@ impl Tools {
             ("python", self.python.is_err()),
             ("strace", self.strace.is_err()),
             ("postgres", self.postgres.is_err()),
+            ("mariadb", self.mariadb.is_err()),
         ];
         let missing: Vec<&str> = missing.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
         crate::shell::set_for_all("PATH", std::env::join_paths(paths).unwrap_or(path));
@@ -195,6 +211,19 @@ fn find_postgres() -> Result<(), String> {
 fn in_versions() -> bool {
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     versions.map(|version| version.path().join("bin/initdb")).any(|initdb| initdb.is_file())
+}
+
+/// The server's programs, which tests start privately, or the URL of one that stands in for it. Debian keeps the server
+/// away from the path of users; its core packages start nothing.
+fn find_mariadb() -> Result<(), String> {
+    let given = || std::env::var_os("LOCKSTEP_TEST_MYSQL_URL").is_some_and(|url| !url.is_empty());
+    let server = || {
+        let on_path = command("mariadbd").args(["--version"]).quietly().is_some();
+        on_path || Path::new("/usr/sbin/mariadbd").is_file()
+    };
+    let there = || server() && command("mariadb").args(["--version"]).quietly().is_some();
+    let found = given() || there() || (apt_get(&["mariadb-server-core", "mariadb-client-core"]) && there());
+    if found { Ok(()) } else { Err(NO_MARIADB.to_owned()) }
 }
 
 /// Installs Debian packages, as root or by a sudo that asks for no password.

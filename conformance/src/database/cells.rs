@@ -82,6 +82,7 @@ pub(super) async fn extremes(factory: &dyn Factory) -> Result<(), String> {
         ("json", text(r#""""#)),
         ("json", text(r#"{"":{"€":"\u0001\b\n\"\\"}}"#)),
         ("json", text("[1.5,1e-7,1e+21,0.1]")),
+        ("json", text(&format!("{}{}", "[".repeat(64), "]".repeat(64)))),
     ];
     round_trip(factory, numbered(cells)).await
 }

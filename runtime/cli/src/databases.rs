@@ -154,6 +154,12 @@ pub(crate) async fn stored(url: &str) -> Result<Vec<(String, Stored)>, CliError>
             let found = bare::stored(&postgres(url, Access::Read)).await?.into_iter();
             Ok(found.map(|(name, bare::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
         }
+        #[cfg(feature = "mysql")]
+        (Some(Kind::MySql), _) => {
+            use lockstep_mysql::bare;
+            let found = bare::stored(url).await?.into_iter();
+            Ok(found.map(|(name, bare::Stored { pages, payload })| (name, Stored { pages, payload })).collect())
+        }
         _ => Err(CliError::new(Code::Usage, "this kind of database does not say what its tables take")),
     }
 }

@@ -38,7 +38,7 @@ use written::Written;
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --database postgres://me@localhost/test\n  lockstep bench --replication --intents 20000"
+    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --database postgres://me@localhost/test\n  lockstep bench --database mysql://me@localhost/test\n  lockstep bench --replication --intents 20000"
 )]
 pub(crate) struct BenchArgs {
     /// Intents that are measured

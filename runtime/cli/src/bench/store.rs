@@ -1,4 +1,4 @@
-//! Where the databases of a run are: files of a folder, or schemas beside the one that a URL names.
+//! Where the databases of a run are: files of a folder, or schemas or databases beside the one that a URL names.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,9 @@ use crate::error::CliError;
 #[cfg(feature = "postgres")]
 use {crate::databases::postgres as server, lockstep_postgres::bare as postgres};
 
+#[cfg(feature = "mysql")]
+use lockstep_mysql::bare as mysql;
+
 /// One database of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Store {
@@ -24,10 +27,13 @@ pub(super) struct Store {
 }
 
 fn other() -> CliError {
-    CliError::new(Code::Usage, "bench measures sqlite and postgres, as far as this binary has an adapter for them")
+    CliError::new(
+        Code::Usage,
+        "bench measures sqlite, postgres and mysql, as far as this binary has an adapter for them",
+    )
 }
 
-/// The databases of one run: `named` files of its folder, or schemas of the server's that nobody else uses.
+/// The databases of one run: `named` files of its folder, or schemas or databases of the server's that nobody else uses.
 pub(super) struct Stores {
     folder: std::path::PathBuf,
     server: Option<(String, String)>,
@@ -62,6 +68,7 @@ impl Stores {
     pub(super) fn kind(&self) -> &'static str {
         match self.server.as_ref().and_then(|(url, _)| kind(url)) {
             Some(Kind::Postgres) => "postgres",
+            Some(Kind::MySql) => "mysql",
             _ => "sqlite",
         }
     }
@@ -102,6 +109,11 @@ impl Store {
                 let (from, to) = (server(&self.url, Access::Read), server(&to.url, Access::Write));
                 Ok(postgres::copy(&from, &to, tables).await?)
             }
+            #[cfg(feature = "mysql")]
+            Some(Kind::MySql) => {
+                open_database(&to.url, Access::Create).await?.prepare(tables).await?;
+                Ok(mysql::copy(&self.url, &to.url, tables).await?)
+            }
             _ => {
                 let _ = tables;
                 Err(other())
@@ -122,6 +134,8 @@ impl Store {
             Some(Kind::Postgres) => {
                 Ok(Writer::Postgres(postgres::BareWriter::open(&server(&self.url, Access::Write)).await?))
             }
+            #[cfg(feature = "mysql")]
+            Some(Kind::MySql) => Ok(Writer::MySql(mysql::BareWriter::open(&self.url).await?)),
             _ => Err(other()),
         }
     }
@@ -132,6 +146,8 @@ pub(super) enum Writer {
     Sqlite(sqlite::BareWriter),
     #[cfg(feature = "postgres")]
     Postgres(postgres::BareWriter),
+    #[cfg(feature = "mysql")]
+    MySql(mysql::BareWriter),
 }
 
 /// A transaction made for it.
@@ -139,6 +155,8 @@ pub(super) enum Transaction {
     Sqlite(sqlite::Transaction),
     #[cfg(feature = "postgres")]
     Postgres(postgres::Transaction),
+    #[cfg(feature = "mysql")]
+    MySql(mysql::Transaction),
 }
 
 impl Writer {
@@ -148,6 +166,8 @@ impl Writer {
             Writer::Sqlite(_) => Transaction::Sqlite(sqlite::Transaction::of(tables)?),
             #[cfg(feature = "postgres")]
             Writer::Postgres(_) => Transaction::Postgres(postgres::Transaction::of(tables)?),
+            #[cfg(feature = "mysql")]
+            Writer::MySql(_) => Transaction::MySql(mysql::Transaction::of(tables)?),
         })
     }
 
@@ -157,7 +177,9 @@ impl Writer {
             (Writer::Sqlite(writer), Transaction::Sqlite(transaction)) => Ok(writer.write(transaction).await?),
             #[cfg(feature = "postgres")]
             (Writer::Postgres(writer), Transaction::Postgres(transaction)) => Ok(writer.write(transaction).await?),
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "mysql")]
+            (Writer::MySql(writer), Transaction::MySql(transaction)) => Ok(writer.write(transaction).await?),
+            #[cfg(any(feature = "mysql", feature = "postgres"))]
             _ => Err(other()),
         }
     }
@@ -167,6 +189,8 @@ impl Writer {
             Writer::Sqlite(writer) => writer.close().await?,
             #[cfg(feature = "postgres")]
             Writer::Postgres(writer) => writer.close().await,
+            #[cfg(feature = "mysql")]
+            Writer::MySql(writer) => writer.close().await?,
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::output::Style;
 pub(crate) enum ConformanceVerb {
     /// Whether a database keeps the promise that a node relies on; in empty places of its own, removed afterwards
     #[command(
-        after_help = "Examples:\n  lockstep conformance database --url sqlite:suite.db\n  lockstep conformance database --url postgres://me@localhost/test"
+        after_help = "Examples:\n  lockstep conformance database --url sqlite:suite.db\n  lockstep conformance database --url postgres://me@localhost/test\n  lockstep conformance database --url mysql://me@localhost/test"
     )]
     Database(DatabaseArgs),
 }
