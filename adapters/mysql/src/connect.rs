@@ -32,7 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const LOCK_TIMEOUT_S: u32 = 5;
 
 /// Most reading connections that are kept.
-const READERS: u32 = 4;
+pub(crate) const READERS: u32 = 4;
 
 /// Most queries of users that run at the same time.
 const QUERIES: usize = 8;
@@ -178,6 +178,7 @@ fn readers(options: &MySqlConnectOptions, server: &Server) -> MySqlPool {
     PoolOptions::new()
         .max_connections(READERS)
         .min_connections(0)
+        .test_before_acquire(false)
         .acquire_timeout(CONNECT_TIMEOUT)
         .after_connect(move |connection, _| {
             let server = server.clone();

@@ -3,11 +3,11 @@
 use lockstep_core::database::{DatabaseError, Page, Pending, Snapshot};
 use lockstep_core::projection::ColumnType;
 use lockstep_core::tables::{Cell, Kind, Row, Table};
-use sqlx::mysql::{MySqlArguments, MySqlConnection, MySqlRow};
+use sqlx::mysql::{MySqlArguments, MySqlConnection};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use crate::bind::{self, bind_cell, quoted};
-use crate::connect::{MySqlDatabase, PATIENCE, Session, connect, within};
+use crate::connect::{MySqlDatabase, PATIENCE, READERS, Session, connect, within};
 use crate::errors::{failed, read_error};
 
 /// Most values that one statement looks for.
@@ -78,30 +78,45 @@ pub(crate) fn count(number: usize) -> Cell {
     Cell::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
 
-/// Reads rows of a known table with one of the kept connections.
+/// Reads rows of a known table with one of the kept connections. They are not tried before each use; one that the
+/// server closed meanwhile fails at once, and the next one is taken.
 pub(crate) async fn rows(
     database: &MySqlDatabase,
     table: &Table,
     sql: String,
     values: &[Cell],
 ) -> Result<Vec<Row>, DatabaseError> {
-    let mut reader = database.readers.acquire().await.map_err(|error| read_error(&table.name, &error))?;
-    let rows = fetch(&mut reader, table, sql, values).await?;
-    rows.iter().map(|row| bind::row(table, row).map_err(|error| read_error(&table.name, &error))).collect()
+    let mut tries = 0..READERS;
+    loop {
+        match rows_once(database, table, &sql, values).await {
+            Err(sqlx::Error::Io(_)) if tries.next().is_some() => {}
+            result => return result.map_err(|error| read_error(&table.name, &error)),
+        }
+    }
+}
+
+async fn rows_once(
+    database: &MySqlDatabase,
+    table: &Table,
+    sql: &str,
+    values: &[Cell],
+) -> Result<Vec<Row>, sqlx::Error> {
+    let mut reader = database.readers.acquire().await?;
+    fetch(&mut reader, table, sql, values).await
 }
 
 async fn fetch(
     connection: &mut MySqlConnection,
     table: &Table,
-    sql: String,
+    sql: &str,
     values: &[Cell],
-) -> Result<Vec<MySqlRow>, DatabaseError> {
+) -> Result<Vec<Row>, sqlx::Error> {
     let mut arguments = MySqlArguments::default();
     for value in values {
-        bind_cell(&mut arguments, value).map_err(|detail| DatabaseError::Query { detail })?;
+        bind_cell(&mut arguments, value).map_err(|words| sqlx::Error::Encode(words.into()))?;
     }
-    let query = sqlx::query_with(AssertSqlSafe(sql), arguments).persistent(values.len() <= KEPT);
-    within(PATIENCE, query.fetch_all(connection)).await.map_err(|error| read_error(&table.name, &error))
+    let query = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments).persistent(values.len() <= KEPT);
+    within(PATIENCE, query.fetch_all(connection)).await?.iter().map(|row| bind::row(table, row)).collect()
 }
 
 /// Opens a snapshot on a connection of its own: dropping it ends its transaction for sure.
@@ -136,8 +151,7 @@ impl MySqlSnapshot {
         };
         let sql = format!("{} FORCE INDEX (PRIMARY){from} ORDER BY {} LIMIT ?", select_sql(table), key.join(", "));
         let values: Vec<Cell> = values.into_iter().chain([count(page.limit)]).collect();
-        let found = fetch(&mut self.connection, table, sql, &values).await?;
-        found.iter().map(|row| bind::row(table, row).map_err(|error| read_error(&table.name, &error))).collect()
+        fetch(&mut self.connection, table, &sql, &values).await.map_err(|error| read_error(&table.name, &error))
     }
 }
 

@@ -132,6 +132,10 @@ async fn a_session_that_is_killed_or_a_server_that_is_full_is_unavailable_and_th
     home.run("KILL USER w");
     // Nothing was sent yet: the connection is made anew without a word.
     database.commit(&numbered(Some("1"), 2)).await.unwrap();
+    let events = table("lockstep_event");
+    assert_eq!(database.follow(&events, "log_position", None, 9).await.unwrap().len(), 2);
+    home.run("KILL USER w");
+    assert_eq!(database.follow(&events, "log_position", None, 9).await.unwrap().len(), 2);
     home.run("ALTER USER w@'127.0.0.1' WITH MAX_USER_CONNECTIONS 1; KILL USER w");
     database.commit(&numbered(Some("2"), 3)).await.unwrap();
     assert!(database.snapshot().await.is_err(), "there is no connection left");

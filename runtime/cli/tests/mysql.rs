@@ -17,6 +17,11 @@ const LISTING: &str =
 fn sale(place: &Place, database: &MariaDbDatabase) {
     let dir = place.dir().display().to_string();
     well(place, &["init", &dir, "--network", "sales", "--participant", "acme", "--database", &owner(database)]);
+    history(place);
+}
+
+/// A listed sale with an offer.
+fn history(place: &Place) {
     for (actor, participant, role) in
         [("alice", "acme", "seller"), ("bob", "buyer", "buyer"), ("ivy", "inspector", "inspector")]
     {
@@ -116,4 +121,36 @@ fn a_password_stands_in_a_file_and_a_users_constraint_rejects_its_intent_alone()
     assert_eq!(rejected.get("code").and_then(Json::as_str), Some("database_refused"), "{}", rejected.canonical());
     well(&place, &["submit", "house_sale.list", "acme:sale-3", "--as", "alice", "--args", LISTING]);
     assert!(is_clean(&place));
+}
+
+/// What people ask, in words that every database understands.
+const QUESTIONS: &[&str] = &[
+    "SELECT record_id, address, asking_price, lockstep_seq, lockstep_head, lockstep_updated_at FROM house_sale",
+    "SELECT h.seq, h.actor, h.method, h.valid_from, h.valid_to, h.asking_price FROM house_sale_history h ORDER BY h.seq",
+    "SELECT c.seq, c.section, c.op, c.path, c.before, c.after FROM house_sale_changes c ORDER BY c.seq, c.section, c.path",
+    "SELECT e.section, e.subject, e.mode, e.from_seq, e.to_seq FROM lockstep_entitlement e ORDER BY e.section, e.subject, e.mode, e.from_seq",
+    "SELECT i.actor, count(*) AS intents, sum(CASE WHEN i.status = 'applied' THEN 1 ELSE 0 END) AS applied FROM lockstep_intent i GROUP BY i.actor ORDER BY i.actor",
+    "SELECT m.value FROM lockstep_meta m WHERE m.key = 'log_head'",
+    "SELECT node, participant, reachable, behind_events, behind_s, last_error FROM lockstep_network_status",
+];
+
+#[test]
+fn a_node_moves_from_sqlite_to_mariadb_and_answers_the_same() {
+    let Some(server) = MariaDb::shared() else { return };
+    let (place, database) = (Place::new("mysql-moved"), server.database());
+    let dir = place.dir().display().to_string();
+    let file = format!("sqlite:{}", place.dir().join("lockstep.db").display());
+    well(&place, &["init", &dir, "--network", "sales", "--participant", "acme"]);
+    history(&place);
+    let url = owner(&database);
+    let copied = well(&place, &["database", "copy", &file, &url]);
+    assert_eq!(copied.get("same"), Some(&Json::from(true)), "{}", copied.canonical());
+    for question in QUESTIONS {
+        let before = well(&place, &["sql", question]);
+        assert_eq!(well(&place, &["--database", &url, "sql", question]).canonical(), before.canonical(), "{question}");
+    }
+    well(&place, &["--database", &url, "submit", "house_sale.list", "acme:sale-2", "--as", "alice", "--args", LISTING]);
+    assert_eq!(well(&place, &["--database", &url, "verify"]).get("clean"), Some(&Json::from(true)));
+    let size = well(&place, &["--database", &url, "database", "size"]);
+    assert!(size.get("per_intent").is_some() && size.get("house_sale").is_some(), "{}", size.canonical());
 }
