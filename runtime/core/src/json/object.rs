@@ -173,7 +173,7 @@ impl Object {
         }
         let (mut members, mut pieces) = (members.into_iter(), Vec::new());
         while members.len() > 0 {
-            pieces.push(Arc::new(members.by_ref().take(PIECE / 2).collect()));
+            pieces.push(Arc::new(members.by_ref().take(PIECE).collect()));
         }
         Object { pieces: Pieces::Many(Arc::new(pieces)) }
     }
