@@ -7,6 +7,7 @@
 //! section of megabytes is changed at one place without a copy of the rest.
 
 use std::cmp::Ordering;
+use std::fmt;
 use std::sync::Arc;
 
 use super::value::Json;
@@ -18,13 +19,13 @@ type Member = (String, Json);
 type Piece = Arc<Vec<Member>>;
 
 /// The members of a JSON object, in the order RFC 8785 writes them.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Object {
     pieces: Pieces,
 }
 
 /// Invariant: of many pieces none is empty.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Pieces {
     One(Piece),
     Many(Arc<Vec<Piece>>),
@@ -176,6 +177,12 @@ impl Object {
             pieces.push(Arc::new(members.by_ref().take(PIECE).collect()));
         }
         Object { pieces: Pieces::Many(Arc::new(pieces)) }
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
     }
 }
 
