@@ -132,6 +132,12 @@ impl Projection {
         self.ledger.appender.size() == self.before.appender.size()
     }
 
+    /// Time of the last leaf, with what was added.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.ledger.time
+    }
+
     /// Sets the time of the last leaf, where its evidence is gone and only the checkpoint still tells.
     pub(crate) fn adopt_time(&mut self, time: Timestamp) {
         self.ledger.time = time;

@@ -20,7 +20,6 @@ use crate::submit::{Decided, Job, SubmitError, Work};
 
 /// A batch, ready to be committed.
 pub(crate) struct Prepared {
-    pub(crate) generation: u64,
     pub(crate) jobs: Vec<(Job, Decided)>,
     pub(crate) nonces: Vec<(String, Digest)>,
     pub(crate) batch: Batch,
@@ -39,12 +38,9 @@ pub(crate) enum Feedback {
     Committed {
         nonces: Vec<(String, Digest)>,
     },
+    /// The database refuses a row of these.
     Returned {
         jobs: Vec<Job>,
-        /// The generation that builds on what is really committed.
-        generation: u64,
-        /// Whether the database refused a row of these.
-        split: bool,
     },
 }
 
@@ -60,24 +56,16 @@ pub(crate) async fn run(
     mut batches: mpsc::Receiver<Prepared>,
     feedback: mpsc::UnboundedSender<Feedback>,
 ) {
-    let mut generation = 0;
     while let Some(prepared) = batches.recv().await {
-        let answer = if prepared.generation < generation {
-            Feedback::Returned { jobs: jobs_of(prepared), generation, split: false }
-        } else {
-            // The checkpoint is written while the database commits; it counts from its renaming on, after that.
-            let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, prepared.note.as_deref()));
-            match fate {
-                Fate::Committed => match conclude(&shared, &prepared, laid).await {
-                    Ok(()) => reply(prepared),
-                    Err(reason) => return shared.stop(reason),
-                },
-                Fate::Refused => {
-                    generation += 1;
-                    Feedback::Returned { jobs: jobs_of(prepared), generation, split: true }
-                }
-                Fate::Stop(reason) => return shared.stop(reason),
-            }
+        // The checkpoint is written while the database commits; it counts from its renaming on, after that.
+        let (fate, laid) = tokio::join!(commit(&shared, &prepared.batch), lay(&shared, prepared.note.as_deref()));
+        let answer = match fate {
+            Fate::Committed => match conclude(&shared, &prepared, laid).await {
+                Ok(()) => reply(prepared),
+                Err(reason) => return shared.stop(reason),
+            },
+            Fate::Refused => Feedback::Returned { jobs: jobs_of(prepared) },
+            Fate::Stop(reason) => return shared.stop(reason),
         };
         if feedback.send(answer).is_err() {
             return;

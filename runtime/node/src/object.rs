@@ -10,14 +10,12 @@ use lockstep_core::crypto::{Digest, Salt};
 use lockstep_core::disputes::Disputes;
 use lockstep_core::intent::Refusal;
 use lockstep_core::names::RecordId;
-use lockstep_core::project::Projection;
 use lockstep_core::sync::{
     Complaint, Evidence, Exhibit, Fork, Objecting, Objection, Share, SignedObjection, Statement, objected, records_of,
 };
 use lockstep_core::tables::{Cell, name};
 
 use crate::again::read_again;
-use crate::commit::Prepared;
 use crate::exhibit::{Shown, exhibits};
 use crate::load;
 use crate::objections::Kept;
@@ -74,8 +72,8 @@ fn refused(what: impl Into<String>) -> SubmitError {
 }
 
 impl Pipeline {
-    /// A batch with one objection; none where it is here already, or counts for nothing.
-    pub(crate) async fn prepare_objection(&mut self, job: Job, found: Found) -> Result<Option<Prepared>, NodeError> {
+    /// Adds one objection, unless it is here already, or counts for nothing.
+    pub(crate) async fn add_objection(&mut self, job: Job, found: Found) -> Result<(), NodeError> {
         let decided = Decided { intent: self.built.directory.network(), repeated: false };
         let said = match (job.refused_by_database, found) {
             (true, _) => Err(refused("the database refuses a row of the objection")),
@@ -85,22 +83,13 @@ impl Pipeline {
         match said {
             Ok(Some(said)) => {
                 self.load_record(said.signed.statement.record.as_ref()).await?;
-                let said = [said];
-                let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-                self.project_objections(&mut projection, &said);
-                let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
-                prepared.objections = self.kept(&said);
-                Ok(Some(prepared))
+                self.open().jobs.push((job, decided));
+                self.project_objections(&[said]);
             }
-            Ok(None) => {
-                answer_all(job, &Ok(decided));
-                Ok(None)
-            }
-            Err(error) => {
-                answer_all(job, &Err(error));
-                Ok(None)
-            }
+            Ok(None) => answer_all(job, &Ok(decided)),
+            Err(error) => answer_all(job, &Err(error)),
         }
+        Ok(())
     }
 
     /// What another node signed, where it is new and good.
@@ -141,7 +130,7 @@ impl Pipeline {
     }
 
     fn objecting(&self, evidence: &Evidence) -> Objecting {
-        let time = self.shared.parts.clock.now().max(self.built.ledger.time);
+        let time = self.now();
         let (network, node) = (self.built.directory.network(), self.shared.name.clone());
         Objecting { network, node, time, evidence: Digest::of(&evidence.stored()) }
     }
@@ -152,14 +141,21 @@ impl Pipeline {
         Ok(Said { signed, evidence })
     }
 
-    pub(crate) fn project_objections(&self, projection: &mut Projection, said: &[Said]) {
+    /// Adds what was said. Whatever comes next may depend on it.
+    pub(crate) fn project_objections(&mut self, said: &[Said]) {
+        let kept = self.kept(said);
+        let (states, directory) = (std::mem::take(&mut self.built.states), self.built.directory.clone());
+        let open = self.open();
         for Said { signed, evidence } in said {
-            projection.objection(signed, evidence.as_ref(), &self.built.directory, &self.built.states);
+            open.projection.objection(signed, evidence.as_ref(), &directory, &states);
         }
+        open.sealed |= !said.is_empty();
+        open.objections.extend(kept);
+        self.built.states = states;
     }
 
     /// What was said, as it is kept once it is committed.
-    pub(crate) fn kept(&self, said: &[Said]) -> Vec<Kept> {
+    fn kept(&self, said: &[Said]) -> Vec<Kept> {
         let keep = |said: &Said| {
             let (statement, evidence) = (&said.signed.statement, said.evidence.as_ref());
             let fork = evidence.filter(|evidence| matches!(evidence, Evidence::Fork(_)));
@@ -213,7 +209,7 @@ impl Pipeline {
     }
 
     fn withdrawals(&self, share: &Share, disputes: &Disputes) -> Result<Vec<Said>, NodeError> {
-        let time = self.shared.parts.clock.now().max(self.built.ledger.time);
+        let time = self.now();
         let ended = disputes.open_at(&self.shared.name, &share.place.log, share.place.position);
         let statements = ended.iter().filter_map(|id| Some(disputes.statement(id)?.withdrawn(*id, time)));
         statements.map(|statement| self.sign(statement, None)).collect()

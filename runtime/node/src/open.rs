@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::objections::Objections;
 use crate::pipeline;
 use crate::random::{Secrets, random_bytes};
 use crate::resume::Resume;
-use crate::submit::Job;
+use crate::submit::{Job, Undecided, Waiter, Work};
 
 /// Bounds of a node; all explicit, defaults for tests only.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct NodeConfig {
     pub stop_patience: Duration,
     /// Most intents in one batch.
     pub batch: usize,
+    /// Bytes of submissions after which a batch takes no more.
+    pub batch_bytes: usize,
     /// Bytes of one submission.
     pub largest_intent: usize,
     /// How far ahead an intent may expire.
@@ -59,7 +61,8 @@ impl Default for NodeConfig {
             queue: 4096,
             queue_patience: Duration::from_secs(5),
             stop_patience: Duration::from_secs(30),
-            batch: 1024,
+            batch: 4096,
+            batch_bytes: 16 << 20,
             // Base64 of the payload and the openings around 8 MiB of arguments.
             largest_intent: 12 << 20,
             longest_expiry: Duration::from_secs(24 * 3600),
@@ -259,6 +262,7 @@ pub struct Node {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Job>,
     orders: Arc<AtomicU64>,
+    undecided: Arc<AtomicUsize>,
     done: Arc<tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>>,
 }
 
@@ -381,7 +385,8 @@ impl Node {
         Ok(Node {
             shared,
             queue,
-            orders: Arc::new(AtomicU64::new(0)),
+            orders: Arc::default(),
+            undecided: Arc::default(),
             done: Arc::new(tokio::sync::Mutex::new(Some(running))),
         })
     }
@@ -449,10 +454,10 @@ impl Node {
         self.shared.effort.spent()
     }
 
-    /// How many intents wait for their turn.
+    /// How many intents were taken and not answered yet.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+    pub fn undecided(&self) -> usize {
+        self.undecided.load(Ordering::Relaxed)
     }
 
     /// The node's bounds.
@@ -526,8 +531,11 @@ impl Node {
         Message::Directory { events: events.iter().map(|event| event.stored()).collect(), packages: packages.collect() }
     }
 
-    pub(crate) fn next_order(&self) -> u64 {
-        self.orders.fetch_add(1, Ordering::Relaxed)
+    /// What has its place in the queue now.
+    pub(crate) fn job(&self, work: Work, waiter: Waiter) -> Job {
+        let order = self.orders.fetch_add(1, Ordering::Relaxed);
+        let counted = Undecided::one_more(&self.undecided);
+        Job { work, order, waiters: vec![waiter], refused_by_database: false, _undecided: counted }
     }
 
     pub(crate) fn queue_sender(&self) -> &mpsc::Sender<Job> {

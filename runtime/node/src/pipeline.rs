@@ -1,29 +1,32 @@
-//! The pipeline: what waits becomes a batch, is executed on the states that the batch before left, committed or
-//! not, and handed to the committer, which works on one batch while the next is made.
+//! The pipeline: what waits is executed on the states that the batches before leave, committed or not, and joins the
+//! batch that is being made while the committer works on the one before.
 //!
-//! Invariant: there is room for one batch between this and the committer, and none is begun before that room is
-//! free. So a lone intent on an idle node goes straight through, and under load a batch is whatever waited while
-//! the last one was committed.
+//! Invariant: the committer has at most one batch, and gets the next one when it has answered for the last. So a lone
+//! intent on an idle node goes straight through, and under load a batch is whatever was executed during a commit: no
+//! stage waits for another as long as there is something to do.
 //!
-//! A read that the database cannot answer now is tried again, with its batch held as it is, until it is answered.
+//! A read that the database cannot answer now is tried again, with its group held as it is, until it is answered.
 //!
 //! When a batch fails, all that was built on it is dropped: states, outcomes, tree, nonces; its intents and those of
-//! the batches built on it come back and are executed again in their order.
+//! the batch being made come back and are executed again in their order.
+
+mod admit;
+mod agree;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::Digest;
-use lockstep_core::database::Batch;
-use lockstep_core::directory::{Directory, DirectoryEvent};
+use lockstep_core::database::TableWrites;
+use lockstep_core::directory::Directory;
 use lockstep_core::intent::{Refusal, VerifiedIntent};
-use lockstep_core::package::Package;
-use lockstep_core::project::{Ledger, Projection};
+use lockstep_core::project::Ledger;
 use lockstep_core::record::States;
 use lockstep_core::sync::{Had, Heard};
 use lockstep_core::tables::{Role, Table, name};
+use lockstep_core::time::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::again::read_again;
@@ -32,14 +35,15 @@ use crate::execute::{Setting, Task, execute_batch};
 use crate::load;
 use crate::open::{NodeError, Shared};
 use crate::submit::{Decided, Job, SubmitError, Work};
+use admit::nonce_of;
+pub(crate) use open::Open;
 
-/// How far ahead of this node's clock an event of the directory may be: a log's time never goes back, so that one from
-/// the far future would have every later intent expire.
-const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Most intents that are executed together: what comes meanwhile has to wait for them, and so has a free committer.
+const GROUP: usize = 256;
 
 /// What batches are built on; dropped as a whole when one fails.
 pub(crate) struct Built {
-    pub(crate) generation: u64,
+    /// The log after the last batch that the committer was given.
     pub(crate) ledger: Ledger,
     pub(crate) directory: Arc<Directory>,
     pub(crate) tables: BTreeMap<String, Table>,
@@ -48,20 +52,45 @@ pub(crate) struct Built {
     pub(crate) heard: BTreeMap<String, Heard>,
     /// The logs for which it was looked up what was heard before.
     pub(crate) heard_of: BTreeSet<String>,
-    /// Outcomes of other nodes in batches that the committer has and has not answered for.
+    /// Outcomes of other nodes that the database may not show yet.
     pub(crate) arrived: BTreeMap<String, Had>,
-    /// (actor, nonce) of intents that the committer has and has not answered for.
+    /// (actor, nonce) of intents that the committer has not answered for.
     in_flight: BTreeMap<(String, Digest), Digest>,
 }
 
 pub(crate) struct Pipeline {
     pub(crate) shared: Arc<Shared>,
     pub(crate) built: Built,
+    /// The batch that is being made, where there is anything in it.
+    pub(crate) open: Option<Open>,
     jobs: mpsc::Receiver<Job>,
-    /// Groups that came back, each to be tried as one batch, before anything new.
-    returned: VecDeque<Vec<Job>>,
+    /// What comes before anything new.
+    returned: VecDeque<Returned>,
+    /// Intents that the committer has to answer for before it is known what becomes of them here.
+    deferred: Vec<Job>,
     feedback: mpsc::UnboundedReceiver<Feedback>,
-    unanswered: usize,
+    committing: Option<Committing>,
+}
+
+/// Jobs that came back.
+struct Returned {
+    jobs: Vec<Job>,
+    /// Whether they are to be tried as one batch: one of them is what the database refuses.
+    alone: bool,
+}
+
+/// What the committer is at.
+struct Committing {
+    /// The tables that an event of the directory brings are made after its commit: nothing can be loaded from them, or
+    /// built on it, before.
+    changes_directory: bool,
+}
+
+enum Next {
+    Jobs(Vec<Job>),
+    Alone(Vec<Job>),
+    Feedback(Feedback),
+    End,
 }
 
 /// Runs until the queue is closed and empty, the node has to stop, or nobody waits any more. Jobs that are dropped here
@@ -78,14 +107,14 @@ pub(crate) async fn run(shared: Arc<Shared>, ledger: Ledger, jobs: mpsc::Receive
             () = run_committer(committing.clone(), batches, answers) => {}
         }
     });
-    let directory = shared.directory();
-    let built = Built::new(0, ledger, directory);
-    let mut pipeline = Pipeline { shared, built, jobs, returned: VecDeque::new(), feedback, unanswered: 0 };
+    let built = Built::new(ledger, shared.directory());
+    let (returned, deferred) = (VecDeque::new(), Vec::new());
+    let mut pipeline = Pipeline { shared, built, open: None, jobs, returned, deferred, feedback, committing: None };
     let giving_up = pipeline.shared.clone();
     tokio::select! {
         biased;
         () = giving_up.giving_up() => {}
-        () = pipeline.work(&to_committer) => {}
+        ended = pipeline.work(&to_committer) => if let Err(error) = ended { pipeline.shared.stop(error.to_string()) },
     }
     drop(to_committer);
     if let Err(error) = committer.await {
@@ -100,11 +129,11 @@ fn states_tables(directory: &Directory) -> BTreeMap<String, Table> {
 }
 
 impl Built {
-    fn new(generation: u64, ledger: Ledger, directory: Arc<Directory>) -> Self {
+    fn new(ledger: Ledger, directory: Arc<Directory>) -> Self {
         let tables = states_tables(&directory);
         let (states, heard, in_flight) = (States::new(), BTreeMap::new(), BTreeMap::new());
         let arrived = BTreeMap::new();
-        Built { generation, ledger, directory, tables, states, heard, heard_of: BTreeSet::new(), arrived, in_flight }
+        Built { ledger, directory, tables, states, heard, heard_of: BTreeSet::new(), arrived, in_flight }
     }
 
     fn set_directory(&mut self, directory: Arc<Directory>) {
@@ -114,85 +143,91 @@ impl Built {
 }
 
 impl Pipeline {
-    async fn work(&mut self, to_committer: &mpsc::Sender<Prepared>) {
+    async fn work(&mut self, to_committer: &mpsc::Sender<Prepared>) -> Result<(), NodeError> {
         loop {
-            let Ok(room) = to_committer.reserve().await else { return };
-            while let Ok(feedback) = self.feedback.try_recv() {
-                if self.take(feedback).await.is_none() {
-                    return;
-                }
+            if self.committing.is_none()
+                && let Some(open) = self.open.take()
+            {
+                let prepared = self.close(open)?;
+                self.committing = Some(Committing { changes_directory: prepared.directory.is_some() });
+                // A committer that has ended before its time has said why.
+                let Ok(()) = to_committer.send(prepared).await else { return Ok(()) };
             }
-            let Some(jobs) = self.next_jobs().await else { return };
-            match self.prepare(jobs).await {
-                Ok(Some(prepared)) => {
-                    let changes_directory = prepared.directory.is_some();
-                    self.unanswered += 1;
-                    room.send(prepared);
-                    // The tables that an event of the directory brings are made after its commit: nothing can be
-                    // loaded from them, or built on it, before.
-                    while changes_directory && self.unanswered > 0 {
-                        let Some(feedback) = self.feedback.recv().await else { return };
-                        if self.take(feedback).await.is_none() {
-                            return;
-                        }
-                    }
+            match self.next().await {
+                Next::Jobs(jobs) => self.add(jobs, false).await?,
+                Next::Alone(jobs) => {
+                    self.add(jobs, true).await?;
+                    self.seal();
                 }
-                Ok(None) => {}
-                Err(error) => {
-                    self.shared.stop(error.to_string());
-                    return;
-                }
+                Next::Feedback(feedback) => self.take_feedback(feedback).await?,
+                Next::End => return Ok(()),
             }
         }
     }
 
-    /// The jobs of the next batch; `None` when there will be none.
-    async fn next_jobs(&mut self) -> Option<Vec<Job>> {
+    /// What there is to do next: an answer of the committer first, then what came back, then what is new.
+    async fn next(&mut self) -> Next {
         loop {
-            if let Some(group) = self.returned.pop_front() {
-                return Some(group);
+            if let Ok(feedback) = self.feedback.try_recv() {
+                return Next::Feedback(feedback);
             }
+            let room = self.room();
+            if room > 0
+                && let Some(Returned { jobs, alone }) =
+                    self.returned.pop_front_if(|first| !first.alone || self.open.is_none())
+            {
+                return if alone { Next::Alone(jobs) } else { Next::Jobs(jobs) };
+            }
+            let blocked = room == 0 || !self.returned.is_empty();
             tokio::select! {
                 biased;
-                // No more feedback: the committer has ended before its time.
-                feedback = self.feedback.recv(), if self.unanswered > 0 => self.take(feedback?).await?,
+                feedback = self.feedback.recv(), if self.committing.is_some() => {
+                    // No more feedback: the committer has ended before its time.
+                    return feedback.map_or(Next::End, Next::Feedback);
+                }
                 () = self.shared.closing.notified() => self.jobs.close(),
-                job = self.jobs.recv() => match job {
-                    Some(job) => return Some(self.drain(job)),
-                    None if self.unanswered == 0 => return None,
-                    None => {
-                        let feedback = self.feedback.recv().await?;
-                        self.take(feedback).await?;
-                    }
+                job = self.jobs.recv(), if !blocked => match job {
+                    Some(job) => return Next::Jobs(self.drain(job, room.min(GROUP))),
+                    None if self.committing.is_none() => return Next::End,
+                    None => return self.feedback.recv().await.map_or(Next::End, Next::Feedback),
                 },
             }
         }
     }
 
-    /// Takes feedback; `None` where the node has to stop for what it says.
-    async fn take(&mut self, feedback: Feedback) -> Option<()> {
-        let taken = self.take_feedback(feedback).await;
-        taken.map_err(|error| self.shared.stop(error.to_string())).ok()
+    /// How many more intents the batch being made takes now.
+    fn room(&self) -> usize {
+        match (&self.committing, &self.open) {
+            (Some(Committing { changes_directory: true }), _) => 0,
+            // Memory is bounded by what nothing in flight is built on: it is dropped, and loaded again where needed.
+            (Some(_), _) if self.crowded() => 0,
+            (_, open) => open.as_ref().map_or(self.shared.config.batch, |open| open.room(&self.shared.config)),
+        }
     }
 
-    /// Whatever waits, up to a batch; an event of the directory stands alone, and so does what was received.
-    fn drain(&mut self, first: Job) -> Vec<Job> {
+    fn crowded(&self) -> bool {
+        let most = self.shared.config.cached_records;
+        self.built.states.len() > most || self.built.arrived.len() > most
+    }
+
+    /// Whatever waits, up to a group; all but intents stand alone in theirs.
+    fn drain(&mut self, first: Job, most: usize) -> Vec<Job> {
         let mut jobs = vec![first];
-        while jobs.len() < self.shared.config.batch && !jobs.last().is_some_and(stands_alone) {
+        while jobs.len() < most && !jobs.last().is_some_and(stands_alone) {
             match self.jobs.try_recv() {
                 Ok(job) => jobs.push(job),
                 Err(_) => break,
             }
         }
         if jobs.len() > 1 && jobs.last().is_some_and(stands_alone) {
-            let alone = jobs.pop().into_iter().collect();
-            self.put_back(alone);
+            let last = jobs.pop().into_iter().collect();
+            self.put_back(last, false);
         }
         jobs
     }
 
     async fn take_feedback(&mut self, feedback: Feedback) -> Result<(), NodeError> {
-        self.unanswered -= 1;
+        self.committing = None;
         match feedback {
             Feedback::Committed { nonces } => {
                 for nonce in nonces {
@@ -200,59 +235,97 @@ impl Pipeline {
                 }
                 self.evict();
             }
-            Feedback::Returned { jobs, generation, split } => {
-                if generation > self.built.generation {
-                    let database = self.shared.parts.database.as_ref();
-                    let loaded = read_again(&self.shared, || load::start(database)).await?;
-                    self.built = Built::new(generation, loaded.ledger, Arc::new(loaded.directory));
-                }
-                for group in if split { halves(jobs) } else { vec![jobs] } {
-                    self.put_back(group);
+            Feedback::Returned { jobs } => {
+                let database = self.shared.parts.database.as_ref();
+                let loaded = read_again(&self.shared, || load::start(database)).await?;
+                self.built = Built::new(loaded.ledger, Arc::new(loaded.directory));
+                let built_on_it = self.open.take().map(Open::into_jobs).unwrap_or_default();
+                self.put_back(built_on_it, false);
+                for group in halves(jobs) {
+                    self.put_back(group, true);
                 }
             }
         }
+        let deferred = std::mem::take(&mut self.deferred);
+        self.put_back(deferred, false);
         Ok(())
     }
 
     /// A group that is to be tried again, before what came after it.
-    fn put_back(&mut self, group: Vec<Job>) {
-        let Some(order) = group.first().map(|job| job.order) else { return };
-        let later = |other: &Vec<Job>| other.first().is_some_and(|job| job.order > order);
+    fn put_back(&mut self, jobs: Vec<Job>, alone: bool) {
+        let Some(order) = jobs.first().map(|job| job.order) else { return };
+        let later = |other: &Returned| other.jobs.first().is_some_and(|job| job.order > order);
         let at = self.returned.iter().position(later).unwrap_or(self.returned.len());
-        self.returned.insert(at, group);
+        self.returned.insert(at, Returned { jobs, alone });
     }
 
-    /// Keeps memory bounded: states that no batch in flight builds on can be loaded again.
+    /// Drops what can be loaded again and nothing in flight builds on.
     fn evict(&mut self) {
-        if self.unanswered == 0 {
+        if self.open.is_none() {
             self.built.arrived.clear();
-        }
-        if self.unanswered == 0 && self.built.states.len() > self.shared.config.cached_records {
-            self.built.states.clear();
+            if self.built.states.len() > self.shared.config.cached_records {
+                self.built.states.clear();
+            }
         }
     }
 
-    async fn prepare(&mut self, mut jobs: Vec<Job>) -> Result<Option<Prepared>, NodeError> {
-        if let [Job { work: Work::Received { from, shares, verdicts }, refused_by_database, .. }] = jobs.as_slice() {
-            let (from, shares, verdicts) = (from.clone(), shares.clone(), verdicts.clone());
-            let (refused, job) = (*refused_by_database, jobs.remove(0));
-            return self.prepare_received(job, &from, shares, &verdicts, refused).await;
-        }
-        if let [Job { work: Work::Objection { found }, .. }] = jobs.as_slice() {
-            let found = found.clone();
-            return self.prepare_objection(jobs.remove(0), found).await;
-        }
-        if let [Job { work: Work::Note { .. }, .. }] = jobs.as_slice() {
-            return Ok(self.prepare_note(jobs.remove(0)));
-        }
-        if let [Job { work: Work::Directory { event, package }, .. }] = jobs.as_slice() {
-            let (event, package) = (event.clone(), package.clone());
-            return Ok(self.prepare_directory(jobs.remove(0), &event, package));
+    /// Decides a group, and adds what became of it to the batch being made.
+    async fn add(&mut self, mut jobs: Vec<Job>, alone: bool) -> Result<(), NodeError> {
+        let intents = jobs.iter().position(stands_alone).unwrap_or(jobs.len());
+        let rest = jobs.split_off(intents.max(1));
+        self.put_back(rest, alone);
+        if intents == 0 {
+            return match jobs.pop() {
+                Some(job) => self.add_one(job).await,
+                None => Ok(()),
+            };
         }
         let jobs = self.admit(jobs).await?;
         if jobs.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
+        self.load(&jobs).await?;
+        self.execute(jobs).await
+    }
+
+    /// Adds what is no intent.
+    async fn add_one(&mut self, job: Job) -> Result<(), NodeError> {
+        match &job.work {
+            Work::Received { from, shares, verdicts } => {
+                let (from, shares, verdicts) = (from.clone(), shares.clone(), verdicts.clone());
+                self.add_received(job, &from, shares, &verdicts).await
+            }
+            Work::Objection { found } => {
+                let found = found.clone();
+                self.add_objection(job, found).await
+            }
+            Work::Directory { event, package } => {
+                let (event, package) = (event.clone(), package.clone());
+                self.add_directory(job, &event, package.as_deref());
+                Ok(())
+            }
+            Work::Note { writes } => {
+                let writes = writes.clone();
+                self.add_note(job, writes);
+                Ok(())
+            }
+            Work::Intent { .. } | Work::Elsewhere { .. } => Ok(()),
+        }
+    }
+
+    /// Rows that leave the log as it is.
+    fn add_note(&mut self, job: Job, writes: Vec<TableWrites>) {
+        if job.refused_by_database {
+            return answer_all(job, &Err(SubmitError::Unrecorded));
+        }
+        let decided = Decided { intent: self.built.directory.network(), repeated: false };
+        let open = self.open();
+        open.beside.extend(writes);
+        open.jobs.push((job, decided));
+    }
+
+    /// Step `load`: the records that a group names.
+    async fn load(&mut self, jobs: &[(Job, Task)]) -> Result<(), NodeError> {
         let intents: Vec<&VerifiedIntent> = jobs.iter().map(|(_, task)| task.intent.as_ref()).collect();
         let events = self.own(name::EVENT)?;
         let database = self.shared.parts.database.as_ref();
@@ -260,11 +333,16 @@ impl Pipeline {
         let read = || load::records(database, directory, tables, &events, &intents, known);
         let loaded = read_again(&self.shared, read).await?;
         self.built.states.extend(loaded);
+        Ok(())
+    }
+
+    /// Steps `execute` to `project`.
+    async fn execute(&mut self, jobs: Vec<(Job, Task)>) -> Result<(), NodeError> {
         let setting = Setting {
             shared: self.shared.clone(),
             directory: self.built.directory.clone(),
             log: self.built.ledger.log.clone(),
-            time: self.shared.parts.clock.now().max(self.built.ledger.time),
+            time: self.now(),
         };
         let states = std::mem::take(&mut self.built.states);
         let tasks: Vec<Task> = jobs.iter().map(|(_, task)| task.clone()).collect();
@@ -274,75 +352,28 @@ impl Pipeline {
         });
         let (answers, states, tasks) = executed.await.map_err(|error| NodeError::Broken(error.to_string()))?;
         self.built.states = states;
-        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        let (mut kept, mut nonces) = (Vec::new(), Vec::new());
+        let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
         for (((job, _), task), answer) in jobs.into_iter().zip(&tasks).zip(answers) {
             match answer {
                 Ok((outcome, events)) => {
-                    let directory = &self.built.directory;
-                    let effort = &self.shared.effort.project;
-                    effort.of(|| projection.outcome(&task.intent, &outcome, &events, directory));
-                    let payload = task.intent.payload();
-                    nonces.push((payload.actor.to_string(), payload.nonce));
-                    self.built.in_flight.insert((payload.actor.to_string(), payload.nonce), task.intent.id());
-                    kept.push((job, Decided { intent: task.intent.id(), repeated: false }));
+                    let nonce = nonce_of(&task.intent);
+                    self.built.in_flight.insert(nonce.clone(), task.intent.id());
+                    let open = self.open();
+                    shared.effort.project.of(|| open.projection.outcome(&task.intent, &outcome, &events, &directory));
+                    open.nonces.push(nonce);
+                    open.bytes += task.intent.envelope().len() + task.intent.openings().len();
+                    open.jobs.push((job, Decided { intent: task.intent.id(), repeated: false }));
                 }
                 Err(what) => answer_all(job, &Err(SubmitError::Refused(Refusal::new(Code::Internal, what)))),
             }
         }
-        if kept.is_empty() {
-            return Ok(None);
-        }
-        self.finish(projection, kept, nonces, None).map(Some)
+        Ok(())
     }
 
-    /// A batch that leaves the log as it is.
-    fn prepare_note(&self, job: Job) -> Option<Prepared> {
-        let Work::Note { writes } = &job.work else { return None };
-        if job.refused_by_database {
-            answer_all(job, &Err(SubmitError::Unrecorded));
-            return None;
-        }
-        let (ledger, tables) = (&self.built.ledger, writes.clone());
-        let head = ledger.head.clone().unwrap_or_default();
-        let decided = Decided { intent: self.built.directory.network(), repeated: false };
-        Some(Prepared {
-            generation: self.built.generation,
-            jobs: vec![(job, decided)],
-            nonces: Vec::new(),
-            batch: Batch { expected_head: ledger.head.clone(), head, tables },
-            note: None,
-            size: ledger.appender.size(),
-            directory: None,
-            objections: Vec::new(),
-        })
-    }
-
-    pub(crate) fn finish(
-        &mut self,
-        projection: Projection,
-        jobs: Vec<(Job, Decided)>,
-        nonces: Vec<(String, Digest)>,
-        directory: Option<Arc<Directory>>,
-    ) -> Result<Prepared, NodeError> {
-        let signer = self.shared.parts.signer.as_ref();
-        let projected = self
-            .shared
-            .effort
-            .project
-            .of(|| projection.finish(signer))
-            .map_err(|error| NodeError::Broken(error.to_string()))?;
-        self.built.ledger = projected.ledger;
-        Ok(Prepared {
-            generation: self.built.generation,
-            jobs,
-            nonces,
-            batch: projected.batch,
-            note: Some(projected.note),
-            size: projected.size,
-            directory,
-            objections: Vec::new(),
-        })
+    /// The time at which this node decides: that of its clock, and not before the log's.
+    pub(crate) fn now(&self) -> Timestamp {
+        let of_log = self.open.as_ref().map_or(self.built.ledger.time, |open| open.projection.time());
+        self.shared.parts.clock.now().max(of_log)
     }
 
     pub(crate) fn own(&self, table: &str) -> Result<Arc<Table>, NodeError> {
@@ -352,146 +383,11 @@ impl Pipeline {
             .cloned()
             .ok_or_else(|| NodeError::Broken(format!("no table {table} in the catalogue")))
     }
-
-    /// Answers what was decided before, and turns away what the directory has made invalid meanwhile.
-    async fn admit(&mut self, jobs: Vec<Job>) -> Result<Vec<(Job, Task)>, NodeError> {
-        let mut admitted: Vec<(Job, Task)> = Vec::new();
-        let mut first: BTreeMap<(String, Digest), usize> = BTreeMap::new();
-        let mut deferred = Vec::new();
-        for mut job in jobs {
-            let Work::Intent { intent, submitted, directory } = &job.work else { continue };
-            let task =
-                Task { intent: intent.clone(), submitted: *submitted, refused_by_database: job.refused_by_database };
-            let key = (intent.payload().actor.to_string(), intent.payload().nonce);
-            if let Some(error) = self.stale(intent, directory) {
-                answer_all(job, &Err(error));
-                continue;
-            }
-            let earlier = first.get(&key).copied().and_then(|index| admitted.get_mut(index));
-            if let Some((known, known_task)) = earlier {
-                if known_task.intent.id() == task.intent.id() {
-                    known.waiters.append(&mut job.waiters);
-                } else {
-                    answer_all(job, &Err(nonce_reused(&task.intent)));
-                }
-            } else if self.built.in_flight.contains_key(&key) {
-                deferred.push(job);
-            } else {
-                first.insert(key, admitted.len());
-                admitted.push((job, task));
-            }
-        }
-        if !deferred.is_empty() {
-            self.put_back(deferred);
-            if admitted.is_empty()
-                && let Some(feedback) = self.feedback.recv().await
-            {
-                // Nothing can be done before the committer has answered for the same intents.
-                self.take_feedback(feedback).await?;
-            }
-        }
-        self.answer_repeated(admitted).await
-    }
-
-    async fn answer_repeated(&self, admitted: Vec<(Job, Task)>) -> Result<Vec<(Job, Task)>, NodeError> {
-        let intents: Vec<&VerifiedIntent> = admitted.iter().map(|(_, task)| task.intent.as_ref()).collect();
-        let (database, table) = (self.shared.parts.database.as_ref(), self.own(name::INTENT)?);
-        let used = read_again(&self.shared, || load::used_nonces(database, &table, &intents)).await?;
-        let mut fresh = Vec::new();
-        for (job, task) in admitted {
-            let payload = task.intent.payload();
-            match used.get(&(payload.actor.to_string(), payload.nonce.to_string())) {
-                None => fresh.push((job, task)),
-                Some(known) if *known == task.intent.id().to_string() => {
-                    answer_all(job, &Ok(Decided { intent: task.intent.id(), repeated: true }))
-                }
-                Some(_) => answer_all(job, &Err(nonce_reused(&task.intent))),
-            }
-        }
-        Ok(fresh)
-    }
-
-    /// Whether the actor's key is no longer the one that the door checked against.
-    fn stale(&self, intent: &VerifiedIntent, checked: &Arc<Directory>) -> Option<SubmitError> {
-        if checked.seq() == self.built.directory.seq() {
-            return None;
-        }
-        let actor = &intent.payload().actor;
-        let (then, now) = (checked.actors().get(actor), self.built.directory.actors().get(actor));
-        match (then, now) {
-            (Some(then), Some(now)) if then.key == now.key && now.revoked.is_none() => None,
-            _ => Some(SubmitError::Refused(Refusal::new(
-                Code::RevokedActor,
-                format!("the key of {actor} was taken away while its intent waited"),
-            ))),
-        }
-    }
-
-    fn prepare_directory(&mut self, job: Job, event: &DirectoryEvent, package: Option<Vec<u8>>) -> Option<Prepared> {
-        let refuse = |job: Job, code, what: String| {
-            answer_all(job, &Err(SubmitError::Refused(Refusal::new(code, what))));
-            None
-        };
-        if job.refused_by_database {
-            return refuse(job, Code::DatabaseRefused, "the database refuses a row of the directory".to_owned());
-        }
-        let now = self.shared.parts.clock.now();
-        if event.time > now.plus(CLOCK_TOLERANCE) {
-            let what = format!("its time {} is ahead of this node's clock, which shows {now}", event.time);
-            return refuse(job, Code::DirectoryRefused, what);
-        }
-        let mut directory = Directory::clone(&self.built.directory);
-        if let Err(error) = directory.apply(event) {
-            return refuse(job, Code::DirectoryRefused, error.to_string());
-        }
-        if let lockstep_core::directory::Body::ContractPropose { manifest } = &event.body {
-            let decoded = package.as_deref().map(Package::decode);
-            match decoded {
-                Some(Ok(package)) if package.digest() == manifest.digest() => {
-                    // A package that only brings specs has no code to check.
-                    let checked = package.manifest.code.map_or(Ok(()), |_| self.shared.parts.engine.check(&package));
-                    match checked {
-                        Ok(()) => self.shared.packages.insert(package),
-                        Err(error) => return refuse(job, Code::PackageRefused, error.to_string()),
-                    }
-                }
-                Some(Err(error)) => return refuse(job, Code::PackageRefused, error.to_string()),
-                _ => {
-                    return refuse(
-                        job,
-                        Code::PackageRefused,
-                        "a proposal comes with the package that it names".to_owned(),
-                    );
-                }
-            }
-        }
-        let directory = Arc::new(directory);
-        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        projection.directory(event, &directory, package.as_deref());
-        let decided = Decided { intent: event.head(), repeated: false };
-        match self.finish(projection, vec![(job, decided)], Vec::new(), Some(directory.clone())) {
-            Ok(prepared) => {
-                self.built.set_directory(directory);
-                Some(prepared)
-            }
-            Err(error) => {
-                self.shared.stop(error.to_string());
-                None
-            }
-        }
-    }
 }
 
+/// All but intents; an event of the directory is a batch of its own, too.
 fn stands_alone(job: &Job) -> bool {
     !matches!(job.work, Work::Intent { .. })
-}
-
-fn nonce_reused(intent: &VerifiedIntent) -> SubmitError {
-    let payload = intent.payload();
-    SubmitError::Refused(Refusal::new(
-        Code::NonceReused,
-        format!("{} used nonce {} for another intent", payload.actor, payload.nonce),
-    ))
 }
 
 pub(crate) fn answer_all(job: Job, answer: &Result<Decided, SubmitError>) {

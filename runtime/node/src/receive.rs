@@ -14,7 +14,6 @@ use lockstep_core::event::Header;
 use lockstep_core::log::leaf_hash;
 use lockstep_core::names::{NodeName, RecordId};
 use lockstep_core::outcome::Outcome;
-use lockstep_core::project::Projection;
 use lockstep_core::record::States;
 use lockstep_core::sync::{
     Again, Arrived, Comparing, Comparison, Had, Heard, Level, Objection, Share, Viewer, Wait, again, compare,
@@ -23,7 +22,6 @@ use lockstep_core::sync::{
 use lockstep_core::tables::{Cell, name};
 
 use crate::again::read_again;
-use crate::commit::Prepared;
 use crate::load::{self, cell};
 use crate::object::answers_for;
 use crate::open::{Node, NodeError, Shared};
@@ -89,19 +87,18 @@ impl Node {
 }
 
 impl Pipeline {
-    pub(crate) async fn prepare_received(
+    pub(crate) async fn add_received(
         &mut self,
         job: Job,
         from: &str,
         shares: Arc<Vec<Share>>,
         verdicts: &Verdicts,
-        refused: bool,
-    ) -> Result<Option<Prepared>, NodeError> {
+    ) -> Result<(), NodeError> {
         let decided = Decided { intent: self.built.directory.network(), repeated: false };
         self.load_received(&shares).await?;
-        if refused {
+        if job.refused_by_database {
             *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = vec![Taken::Blocked; shares.len()];
-            return self.prepare_blocked(job, &shares);
+            return self.add_blocked(job, &shares);
         }
         self.load_heard(&shares).await?;
         let known = self.known(&shares).await?;
@@ -111,25 +108,26 @@ impl Pipeline {
         *verdicts.lock().unwrap_or_else(PoisonError::into_inner) = compared.taken;
         if compared.arrived.is_empty() && said.is_empty() {
             answer_all(job, &Ok(decided));
-            return Ok(None);
+            return Ok(());
         }
         self.built.heard.extend(compared.heard);
         let arrived = compared.arrived.iter().map(|arrived| (arrived.outcome.intent.to_string(), had(arrived)));
         self.built.arrived.extend(arrived);
-        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
+        let directory = self.built.directory.clone();
+        let open = self.open();
         for arrived in &compared.arrived {
             let Arrived { intent, outcome, events, place, .. } = arrived;
-            projection.received(intent, outcome, events, place, &self.built.directory);
+            open.projection.received(intent, outcome, events, place, &directory);
         }
-        self.project_objections(&mut projection, &said);
-        let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
-        prepared.objections = self.kept(&said);
-        Ok(Some(prepared))
+        open.bytes += shares.iter().map(Share::bytes).sum::<usize>();
+        open.jobs.push((job, decided));
+        self.project_objections(&said);
+        Ok(())
     }
 
     /// Notes that the database refuses what one share brings. Of many it is not known which one it is: they come again,
     /// one by one.
-    fn prepare_blocked(&mut self, job: Job, shares: &[Share]) -> Result<Option<Prepared>, NodeError> {
+    fn add_blocked(&mut self, job: Job, shares: &[Share]) -> Result<(), NodeError> {
         let decided = Decided { intent: self.built.directory.network(), repeated: false };
         let said = match shares {
             [share] => self.blocked(share)?,
@@ -137,13 +135,11 @@ impl Pipeline {
         };
         if said.is_empty() {
             answer_all(job, &Ok(decided));
-            return Ok(None);
+            return Ok(());
         }
-        let mut projection = Projection::new(&self.built.ledger, &self.shared.own);
-        self.project_objections(&mut projection, &said);
-        let mut prepared = self.finish(projection, vec![(job, decided)], Vec::new(), None)?;
-        prepared.objections = self.kept(&said);
-        Ok(Some(prepared))
+        self.open().jobs.push((job, decided));
+        self.project_objections(&said);
+        Ok(())
     }
 
     /// What was heard of the logs before this node started: the time of a log does not begin anew with it.

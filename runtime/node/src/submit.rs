@@ -1,6 +1,7 @@
 //! Step one: a submission comes in; its submitter waits for the outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lockstep_core::codes::Code;
@@ -11,7 +12,7 @@ use lockstep_core::intent::{Door, Refusal, VerifiedIntent, sequencer, verify};
 use lockstep_core::json::Limits;
 use lockstep_core::sync::Share;
 use lockstep_core::time::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::load;
@@ -97,6 +98,24 @@ pub(crate) struct Job {
     pub(crate) waiters: Vec<Waiter>,
     /// Set where the database refused it for good.
     pub(crate) refused_by_database: bool,
+    /// Counts it while it lasts.
+    pub(crate) _undecided: Undecided,
+}
+
+/// One of the jobs that were taken and not answered; all share their number.
+pub(crate) struct Undecided(Arc<AtomicUsize>);
+
+impl Undecided {
+    pub(crate) fn one_more(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Undecided(count.clone())
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 pub(crate) enum Work {
@@ -296,11 +315,13 @@ impl Node {
         work: Work,
     ) -> Result<oneshot::Receiver<Result<Decided, SubmitError>>, SubmitError> {
         let (waiter, waiting) = oneshot::channel();
-        let job = Job { work, order: self.next_order(), waiters: vec![waiter], refused_by_database: false };
-        match self.queue_sender().send_timeout(job, self.config().queue_patience).await {
-            Ok(()) => Ok(waiting),
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => Err(SubmitError::Overloaded),
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(self.stopped().await),
+        match tokio::time::timeout(self.config().queue_patience, self.queue_sender().reserve()).await {
+            Ok(Ok(room)) => {
+                room.send(self.job(work, waiter));
+                Ok(waiting)
+            }
+            Ok(Err(_)) => Err(self.stopped().await),
+            Err(_) => Err(SubmitError::Overloaded),
         }
     }
 

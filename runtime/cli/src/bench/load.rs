@@ -16,7 +16,7 @@ use super::world::{Author, Numbers, World};
 use crate::error::{CliError, file_error};
 
 /// Clients that send at the same time.
-pub(super) const CLIENTS: usize = 4;
+pub(super) const CLIENTS: usize = 16;
 
 /// Intents that a client sends at once.
 pub(super) const AT_ONCE: usize = 256;

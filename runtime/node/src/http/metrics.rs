@@ -80,7 +80,7 @@ fn intents(text: &mut Text, http: &Http) {
 
 fn node(text: &mut Text, http: &Http) {
     let node = &http.node;
-    text.one("lockstep_queue_intents", "gauge", "Intents that wait for their turn", node.waiting());
+    text.one("lockstep_undecided_intents", "gauge", "Intents taken that have no outcome yet", node.undecided());
     text.one("lockstep_queue_capacity_intents", "gauge", "Most that may wait", node.config().queue);
     text.one("lockstep_log_leaves", "gauge", "Leaves of this node's log", node.leaves());
     text.one("lockstep_directory_events", "gauge", "Events of the directory", node.directory().seq());

@@ -216,6 +216,8 @@ pub struct Bed {
     pub clock: Arc<ManualClock>,
     pub folder: PathBuf,
     pub node: Node,
+    /// Intents of a jam.
+    jammed: usize,
 }
 
 impl Drop for Bed {
@@ -258,7 +260,7 @@ impl Bed {
         for (event, package) in world.events.iter().skip(1) {
             node.change_directory(event.clone(), package.clone(), LONG).await.unwrap();
         }
-        Bed { world, database, clock, folder, node }
+        Bed { world, database, clock, folder, node, jammed: 0 }
     }
 
     pub fn parts(&self) -> Parts {
@@ -285,7 +287,7 @@ impl Bed {
         tokio::spawn(async move { node.submit(bytes, LONG).await })
     }
 
-    /// Holds commits; returns when one is held and one more batch stands behind it, so that what comes now waits.
+    /// Holds commits; returns when one is held and the next batch is begun, so that what comes now waits.
     pub async fn jam(&mut self) -> [JoinHandle<Result<Decided, SubmitError>>; 2] {
         self.database.hold();
         let first = self.world.make("jam-1");
@@ -297,12 +299,13 @@ impl Bed {
         while !self.database.asked.lock().unwrap().contains("acme:jam-2") {
             tokio::task::yield_now().await;
         }
+        self.jammed = 2;
         [first, second]
     }
 
-    /// Waits until so many intents wait for their turn.
+    /// Waits until so many intents were taken besides those of the jam.
     pub async fn waiting(&self, count: usize) {
-        while self.node.waiting() < count {
+        while self.node.undecided() < self.jammed + count {
             tokio::task::yield_now().await;
         }
     }

@@ -54,6 +54,7 @@ async fn intents_keep_their_order_while_the_database_cannot_be_read() {
     bed.submit(&make).await.unwrap();
     bed.restart().await;
     let jam = bed.jam().await;
+    bed.database.fail_reads(1, 4);
     let mut begun = Vec::new();
     for seq in 1..=6 {
         let edit = vec![op("open", "replace", "/title", format!("t{seq}").as_str())];
@@ -61,7 +62,6 @@ async fn intents_keep_their_order_while_the_database_cannot_be_read() {
         begun.push(bed.begin(&edit));
         bed.waiting(seq as usize).await;
     }
-    bed.database.fail_reads(1, 4);
     bed.database.release();
     let mut answers = Vec::new();
     for one in jam.into_iter().chain(begun) {

@@ -56,7 +56,7 @@ fn check(answer: &str, status: &str, code: &str, again: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_said_to_be_full() {
-    let config = NodeConfig { queue: 1, queue_patience: Duration::from_millis(50), ..NodeConfig::default() };
+    let config = NodeConfig { queue: 1, batch: 1, queue_patience: Duration::from_millis(50), ..NodeConfig::default() };
     let mut bed = Bed::of(World::dealing(), config).await;
     let door = Open::before(&bed.node, HttpConfig::default()).await;
     let jam = bed.jam().await;

@@ -114,7 +114,7 @@ async fn an_intent_right_behind_a_deployment_finds_its_tables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_so() {
-    let config = NodeConfig { queue: 1, queue_patience: Duration::ZERO, ..NodeConfig::default() };
+    let config = NodeConfig { queue: 1, batch: 1, queue_patience: Duration::ZERO, ..NodeConfig::default() };
     let mut bed = Bed::of(World::dealing(), config).await;
     let jam = bed.jam().await;
     let waits = bed.world.make("waits");

@@ -76,6 +76,25 @@ async fn within_one_batch_an_intent_is_decided_once() {
     assert_eq!(bed.count("lockstep_intent"), 3);
 }
 
+/// Whoever takes its nonce meanwhile does not take its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_intent_that_comes_again_behind_a_thief_of_its_nonce_has_its_outcome() {
+    let mut bed = Bed::dealing().await;
+    let (one, thief) = (bed.world.make("one").nonce("n"), bed.world.make("two").nonce("n"));
+    bed.database.hold();
+    let first = bed.begin(&one);
+    bed.database.held().await;
+    let thief = bed.begin(&thief);
+    bed.waiting(2).await;
+    let again = bed.begin(&one);
+    bed.waiting(3).await;
+    bed.database.release();
+    let first = first.await.unwrap().unwrap();
+    assert_eq!(code(thief.await.unwrap()), Some(Code::NonceReused));
+    let again = again.await.unwrap().unwrap();
+    assert_eq!((again.intent, again.repeated), (first.intent, true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn in_flight_an_intent_is_decided_once() {
     let mut bed = Bed::dealing().await;
