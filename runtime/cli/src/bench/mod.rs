@@ -5,12 +5,19 @@
 //! database's driver. Both databases are compared; a floor that wrote other rows fails the run.
 
 mod compare;
+mod export;
 mod floor;
+mod found;
+mod growth;
 mod load;
 mod machine;
+mod naive;
 mod progress;
 mod replication;
 mod report;
+mod sections;
+mod timed;
+mod verify;
 mod world;
 mod written;
 
@@ -27,6 +34,7 @@ use crate::error::{CliError, Exit, file_error};
 use crate::output::Output;
 use compare::{Files, compare};
 use floor::Range;
+use found::Found;
 use load::{Sent, Spread, Workload};
 use progress::Progress;
 use report::Measured;
@@ -51,15 +59,47 @@ pub(crate) struct BenchArgs {
     /// Four of five intents on ten records
     #[arg(long)]
     contended: bool,
-    /// Nodes of several organisations instead of one: what readers cost that execute everything again
-    #[arg(long, conflicts_with = "contended")]
-    replication: bool,
+    #[command(flatten)]
+    instead: Instead,
     /// Readers of `--replication`
     #[arg(long, default_value_t = 4, requires = "replication", value_parser = clap::value_parser!(u8).range(1..=8))]
     readers: u8,
     /// Leave the databases here [default: a folder for temporary files, removed]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+/// What is measured instead of the whole beside its floor.
+#[derive(Args, Debug)]
+#[group(multiple = false, conflicts_with = "contended")]
+struct Instead {
+    /// Nodes of several organisations instead of one: what readers cost that execute everything again
+    #[arg(long)]
+    replication: bool,
+    /// The same requests, as an application serves them that keeps no evidence: a transaction each
+    #[arg(long)]
+    naive: bool,
+    /// What a commit takes with so many records, beside what it takes with --records [default: 1000000]
+    #[arg(long, value_name = "RECORDS", num_args = 0..=1, default_missing_value = "1000000")]
+    growth: Option<u32>,
+    /// A change of one value, in a section of 4 KiB and in one of 4 MiB
+    #[arg(long)]
+    sections: bool,
+    /// Events a second that `verify` checks, beside its signature checks and hashes alone
+    #[arg(long)]
+    verify: bool,
+    /// Reading in bulk as NDJSON and CSV, beside what the database exports itself
+    #[arg(long)]
+    export: bool,
+}
+
+impl BenchArgs {
+    /// The work, with this spread.
+    fn workload(&self, spread: Spread) -> Workload {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let (intents, records, payload) = (count(self.intents), count(self.records), count(self.payload));
+        Workload { intents, records, payload, spread }
+    }
 }
 
 /// Most intents of the run with the other spread, and most that are sent one by one.
@@ -73,18 +113,39 @@ pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliE
     }
     let progress = Progress::new(context.output);
     let dir = Folder::make(args.keep.as_deref())?;
-    if args.replication {
+    if args.instead.replication {
         let measured = replication::measure(&dir.path, &args, &progress).await;
         progress.end();
         let measured = measured?;
         measured.same.must_be_same()?;
         return print(context.output, &measured.to_json(), |output| measured.show(output));
     }
+    if let Some(found) = beside(&dir.path, &args, &progress).await.transpose() {
+        progress.end();
+        let found = found?;
+        return print(context.output, &found.document, |output| found.show(output));
+    }
     let measured = measure(&dir.path, &args, &progress).await;
     progress.end();
     let measured = measured?;
     measured.compared.must_be_same()?;
     print(context.output, &measured.to_json(), |output| measured.show(output))
+}
+
+/// What is measured instead of the whole; nothing where that is wanted.
+async fn beside(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Option<Found>, CliError> {
+    let Instead { replication: _, naive, growth, sections, verify, export } = args.instead;
+    let found = match (naive, growth, sections, verify, export) {
+        (true, ..) => naive::measure(dir, args, progress).await?,
+        (_, Some(records), ..) => {
+            growth::measure(dir, args, usize::try_from(records).unwrap_or(usize::MAX), progress).await?
+        }
+        (_, _, true, ..) => sections::measure(dir, args, progress).await?,
+        (_, _, _, true, _) => verify::measure(dir, args, progress).await?,
+        (.., true) => export::measure(dir, args, progress).await?,
+        _ => return Ok(None),
+    };
+    Ok(Some(found))
 }
 
 fn print(output: Output, document: &Json, show: impl FnOnce(Output)) -> Result<Exit, CliError> {
@@ -130,9 +191,7 @@ impl Drop for Folder {
 async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
     let spread = if args.contended { Spread::Contended } else { Spread::Even };
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let work =
-        Workload { intents: count(args.intents), records: count(args.records), payload: count(args.payload), spread };
+    let work = args.workload(spread);
     let world = World::make(&dir.join("node")).await?;
     load::open_records(&world, &work, progress).await?;
     let base = dir.join("before.db");

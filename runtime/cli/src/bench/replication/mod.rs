@@ -15,7 +15,7 @@ use lockstep_core::tables::Table;
 
 use super::compare::{Files, compare};
 use super::floor::{self, Range};
-use super::load::{Spread, Workload};
+use super::load::Spread;
 use super::progress::Progress;
 use super::written::Written;
 use super::{BenchArgs, machine};
@@ -27,9 +27,7 @@ pub(super) use report::Measured;
 
 pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let (intents, records, payload) = (count(args.intents), count(args.records), count(args.payload));
-    let work = Workload { intents, records, payload, spread: Spread::Even };
+    let work = args.workload(Spread::Even);
     progress.begin("founding the network");
     let nodes = Nodes::make(dir, usize::from(args.readers)).await?;
     let mut bench = Bench { nodes, dir: dir.to_owned(), work, progress };
