@@ -94,15 +94,33 @@ pub(crate) fn raw(row: &SqliteRow, position: usize) -> Result<Raw, sqlx::Error> 
     if value.is_null() {
         return Ok(Raw::Null);
     }
-    let storage = value.type_info().name().to_owned();
-    match storage.as_str() {
-        "INTEGER" => decode(value).map(Raw::Integer),
-        "REAL" => decode(value).map(Raw::Real),
-        "TEXT" => {
+    match Storage::of(&value) {
+        Storage::Integer => decode(value).map(Raw::Integer),
+        Storage::Real => decode(value).map(Raw::Real),
+        Storage::Text => {
             let bytes: Vec<u8> = decode(value)?;
             Ok(String::from_utf8(bytes).map_or_else(|error| Raw::BadText(error.into_bytes()), Raw::Text))
         }
-        _ => decode(value).map(Raw::Blob),
+        Storage::Blob => decode(value).map(Raw::Blob),
+    }
+}
+
+/// SQLite's storage classes, but NULL.
+enum Storage {
+    Integer,
+    Real,
+    Text,
+    Blob,
+}
+
+impl Storage {
+    fn of(value: &SqliteValueRef<'_>) -> Self {
+        match value.type_info().name() {
+            "INTEGER" => Storage::Integer,
+            "REAL" => Storage::Real,
+            "TEXT" => Storage::Text,
+            _ => Storage::Blob,
+        }
     }
 }
 

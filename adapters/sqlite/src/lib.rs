@@ -4,7 +4,8 @@
 //! and `views` the views beside them, `bind` turns cells into arguments and stored values into cells,
 //! `write` turns a batch into statements, `commit` is the one committer, `read` and `query` everything that
 //! reads, `outbox` the deliveries, `peers` what is noted of other nodes. `bare` writes rows with nothing around it, to
-//! measure against.
+//! measure against, `naive` does what an application without evidence does, and `export` writes rows out, for the
+//! same.
 //!
 //! It owns how rows are stored, nothing of what they mean. See the crate's README for the life of a commit.
 
@@ -14,6 +15,8 @@ pub mod client;
 mod commit;
 mod connect;
 mod ddl;
+pub mod export;
+pub mod naive;
 mod outbox;
 mod peers;
 mod query;

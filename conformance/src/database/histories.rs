@@ -28,13 +28,13 @@ impl Numbers {
 /// A cell for a column of the suite's table; NULL is among them, as what does not convert is.
 fn cell(column: &str, numbers: &mut Numbers) -> Cell {
     let number = numbers.below(1_000);
-    if number % 7 == 0 {
+    if number.is_multiple_of(7) {
         return Cell::Null;
     }
     match column {
         "bytes" => Cell::Bytes(vec![u8::try_from(number % 256).unwrap_or(0); number]),
         "integer" | "p_integer" => Cell::Integer(500 - number as i64),
-        "boolean" | "p_boolean" => Cell::Boolean(number % 2 == 0),
+        "boolean" | "p_boolean" => Cell::Boolean(number.is_multiple_of(2)),
         "timestamp" | "p_timestamp" => time(&format!("{}-02-28T23:59:59.{number:06}Z", 1000 + number * 8)),
         "json" => text(&format!(r#"{{"a":[{number},null,true,0.{}],"é":"{}"}}"#, number * 10 + 1, "x".repeat(number))),
         "p_short" => Cell::Decimal(format!("{}.{:02}", number * number, number % 100)),

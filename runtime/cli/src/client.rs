@@ -92,6 +92,20 @@ impl Client {
         Ok(Followed { body: response.into_body(), buffer: Vec::new() })
     }
 
+    /// Reads all that is at a path, piece by piece.
+    pub(crate) async fn download(
+        &self,
+        path: &str,
+        token: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let mut followed = self.follow(path, token).await?;
+        while let Some(data) = frame(&mut followed.body, PATIENCE).await? {
+            take(&data)?;
+        }
+        Ok(())
+    }
+
     async fn post(
         &self,
         path: &str,

@@ -123,7 +123,17 @@ fn every_verb_prints_what_its_schema_says() {
     node.signal("TERM");
     assert_eq!(node.ended(), (Some(0), String::new()));
     // These are held to their schemas where they are tested: they build, take longer, or need several nodes.
-    let elsewhere = ["bench", "bench-replication", "contract-build", "demo"];
+    let elsewhere = [
+        "bench",
+        "bench-export",
+        "bench-growth",
+        "bench-naive",
+        "bench-replication",
+        "bench-sections",
+        "bench-verify",
+        "contract-build",
+        "demo",
+    ];
     let of_networks = [
         "contract-approve",
         "demo-network",

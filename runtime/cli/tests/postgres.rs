@@ -153,37 +153,28 @@ fn a_node_goes_on_by_itself_when_its_server_was_killed_and_is_back() {
     let (place, database) = (Place::new("postgres-killed"), server.database());
     sale(&place, &database);
     let node = Daemon::start(&place, &[]);
-    let offer = |price: &str| {
-        let arguments = format!(r#"{{"price":"{price}"}}"#);
-        place.run(&[
-            "submit",
-            "house_sale.offer",
-            "acme:sale-1",
-            "--as",
-            "bob",
-            "--args",
-            &arguments,
-            "--timeout",
-            "60s",
-            "--json",
-        ])
-    };
     for round in 0..3 {
-        assert_eq!(offer(&format!("34{round}000.00")).status, 0);
+        let arguments = format!(r#"{{"price":"34{round}000.00"}}"#);
+        let sign = ["intent", "sign", "house_sale.offer", "acme:sale-1", "--as", "bob", "--args", &arguments];
+        let signed = place.0.join(format!("signed-{round}"));
+        std::fs::write(&signed, well(&place, &sign).canonical()).unwrap();
+        let envelope = format!("@{}", signed.display());
         server.kill();
-        let back = std::thread::spawn({
+        let away = std::thread::spawn({
             let server = std::sync::Arc::clone(&server);
             move || {
                 std::thread::sleep(std::time::Duration::from_millis(700));
                 server.start_again();
             }
         });
-        let while_away = offer(&format!("34{round}500.00"));
-        back.join().unwrap();
-        assert_eq!(while_away.status, 0, "round {round}: {}{}", while_away.stdout, while_away.stderr);
+        // The same intent again and again, as people do: it ends once.
+        let ends = || place.run(&["submit", "--envelope", &envelope, "--timeout", "30s", "--json"]).status == 0;
+        assert!((0..200).any(|_| ends()), "round {round}");
+        away.join().unwrap();
+        assert!(ends());
     }
     node.stop();
     assert!(is_clean(&place));
     let seqs = well(&place, &["sql", "SELECT max(seq) AS last, count(*) AS n FROM house_sale_history"]);
-    assert_eq!(seqs.canonical(), r#"[{"last":8,"n":8}]"#);
+    assert_eq!(seqs.canonical(), r#"[{"last":5,"n":5}]"#);
 }

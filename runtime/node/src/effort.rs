@@ -28,6 +28,31 @@ pub struct Spent {
     pub commit: Duration,
 }
 
+impl Spent {
+    /// What was spent since `before` was taken.
+    #[must_use]
+    pub fn since(self, before: Spent) -> Spent {
+        self.each(before, Duration::saturating_sub)
+    }
+
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Spent) -> Spent {
+        self.each(other, Duration::saturating_add)
+    }
+
+    fn each(self, other: Spent, both: impl Fn(Duration, Duration) -> Duration) -> Spent {
+        Spent {
+            verify: both(self.verify, other.verify),
+            execute: both(self.execute, other.execute),
+            entitle: both(self.entitle, other.entitle),
+            seal: both(self.seal, other.seal),
+            project: both(self.project, other.project),
+            commit: both(self.commit, other.commit),
+        }
+    }
+}
+
 /// A stage's running sum, in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Sum(AtomicU64);

@@ -46,7 +46,7 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    fn record(&self, numbers: &mut Numbers) -> usize {
+    pub(super) fn record(&self, numbers: &mut Numbers) -> usize {
         let hot = self.spread == Spread::Contended && numbers.below(5) < 4;
         numbers.below(if hot { self.records.min(10) } else { self.records })
     }
@@ -59,7 +59,7 @@ pub(super) struct Sent {
     /// Processor time of the database's own threads, and of the whole process.
     pub(super) database: Duration,
     pub(super) process: Duration,
-    /// Memory after so many intents.
+    /// Memory by intents: the middle of what it was since the number before.
     pub(super) memory: Vec<(u64, u64)>,
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn run(world: &World, file: &Path, total: usize, progress: &Pro
     }
     Ok(Sent {
         took: started.elapsed(),
-        spent: since(before, world.node.spent()),
+        spent: world.node.spent().since(before),
         database: machine::database_time().saturating_sub(database),
         process: machine::process_time().saturating_sub(process),
         memory,
@@ -180,30 +180,32 @@ async fn watch<T>(
     clients: &[tokio::task::JoinHandle<T>],
     progress: &Progress,
 ) -> Vec<(u64, u64)> {
-    let mut memory = Vec::new();
+    let (mut memory, mut noted) = (Vec::new(), Vec::new());
     let mut next = total.div_ceil(SAMPLES);
     while !clients.iter().all(tokio::task::JoinHandle::is_finished) {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let done = lines.done.load(Ordering::Relaxed);
+        noted.push(machine::resident_bytes());
         if done >= next {
-            memory.push((done, machine::resident_bytes()));
+            memory.push((done, middle(&mut noted)));
             next = done + total.div_ceil(SAMPLES);
             progress.step("end to end", usize::try_from(done).unwrap_or_default(), usize::try_from(total).unwrap_or(1));
         }
     }
-    memory.push((lines.done.load(Ordering::Relaxed), machine::resident_bytes()));
+    let done = lines.done.load(Ordering::Relaxed);
+    if memory.last().is_none_or(|(last, _)| *last < done) {
+        noted.push(machine::resident_bytes());
+        memory.push((done, middle(&mut noted)));
+    }
     memory
 }
 
-fn since(before: Spent, after: Spent) -> Spent {
-    Spent {
-        verify: after.verify.saturating_sub(before.verify),
-        execute: after.execute.saturating_sub(before.execute),
-        entitle: after.entitle.saturating_sub(before.entitle),
-        seal: after.seal.saturating_sub(before.seal),
-        project: after.project.saturating_sub(before.project),
-        commit: after.commit.saturating_sub(before.commit),
-    }
+/// The middle of what was noted, which is forgotten: a batch under way makes single numbers swing.
+fn middle(noted: &mut Vec<u64>) -> u64 {
+    noted.sort_unstable();
+    let middle = noted.get(noted.len() / 2).copied().unwrap_or_default();
+    noted.clear();
+    middle
 }
 
 /// Sends intents one by one, each when the one before is decided; how long each took.

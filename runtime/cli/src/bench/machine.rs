@@ -72,16 +72,24 @@ pub(super) fn process_time() -> Duration {
 
 /// Processor time of the threads on which the driver runs SQLite.
 pub(super) fn database_time() -> Duration {
-    let ticks: u64 = std::fs::read_dir("/proc/self/task")
+    std::fs::read_dir("/proc/self/task")
         .into_iter()
         .flatten()
         .flatten()
         .filter(|task| {
             std::fs::read_to_string(task.path().join("comm")).is_ok_and(|name| name.starts_with("sqlx-sqlite"))
         })
-        .filter_map(|task| ticks(&std::fs::read_to_string(task.path().join("stat")).ok()?))
-        .sum();
-    Duration::from_millis(ticks * 10)
+        .filter_map(|task| thread_time(&task.path()))
+        .sum()
+}
+
+/// Processor time of a thread: in nanoseconds where the kernel says so, else in hundredths of a second.
+fn thread_time(task: &Path) -> Option<Duration> {
+    let precise = std::fs::read_to_string(task.join("schedstat")).ok();
+    if let Some(nanos) = precise.and_then(|text| text.split(' ').next()?.parse().ok()).filter(|nanos| *nanos > 0) {
+        return Some(Duration::from_nanos(nanos));
+    }
+    ticks(&std::fs::read_to_string(task.join("stat")).ok()?).map(|ticks| Duration::from_millis(ticks * 10))
 }
 
 /// Processor time of another process, all its threads together; the kernel counts it in hundredths of a second.

@@ -5,13 +5,20 @@
 //! database's driver. Both databases are compared; a floor that wrote other rows fails the run.
 
 mod compare;
+mod export;
 mod floor;
+mod found;
+mod growth;
 mod load;
 mod machine;
+mod naive;
 mod progress;
 mod replication;
 mod report;
+mod sections;
 mod store;
+mod timed;
+mod verify;
 mod world;
 mod written;
 
@@ -28,6 +35,7 @@ use crate::error::{CliError, Exit, file_error};
 use crate::output::Output;
 use compare::{Files, compare};
 use floor::Range;
+use found::Found;
 use load::{Sent, Spread, Workload};
 use progress::Progress;
 use report::Measured;
@@ -53,15 +61,54 @@ pub(crate) struct BenchArgs {
     /// Four of five intents on ten records
     #[arg(long)]
     contended: bool,
-    /// Nodes of several organisations instead of one: what readers cost that execute everything again
-    #[arg(long, conflicts_with = "contended")]
-    replication: bool,
+    #[command(flatten)]
+    instead: Instead,
     /// Readers of `--replication`
     #[arg(long, default_value_t = 4, requires = "replication", value_parser = clap::value_parser!(u8).range(1..=8))]
     readers: u8,
     /// Leave the databases here [default: a folder for temporary files, removed]
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
+}
+
+/// What is measured instead of the whole beside its floor.
+#[derive(Args, Debug)]
+#[group(multiple = false, conflicts_with = "contended")]
+struct Instead {
+    /// Nodes of several organisations instead of one: what readers cost that execute everything again
+    #[arg(long)]
+    replication: bool,
+    /// The same requests, as an application serves them that keeps no evidence: a transaction each
+    #[arg(long)]
+    naive: bool,
+    /// What a commit takes with so many records, beside what it takes with --records [default: 1000000]
+    #[arg(long, value_name = "RECORDS", num_args = 0..=1, default_missing_value = "1000000")]
+    growth: Option<u32>,
+    /// A change of one value, in a section of 4 KiB and in one of 4 MiB
+    #[arg(long)]
+    sections: bool,
+    /// Events a second that `verify` checks, beside its signature checks and hashes alone
+    #[arg(long)]
+    verify: bool,
+    /// Reading in bulk as NDJSON and CSV, beside what the database exports itself
+    #[arg(long)]
+    export: bool,
+}
+
+impl Instead {
+    /// Whether anything else than the whole is measured.
+    fn is_any(&self) -> bool {
+        self.replication || self.naive || self.growth.is_some() || self.sections || self.verify || self.export
+    }
+}
+
+impl BenchArgs {
+    /// The work, with this spread.
+    fn workload(&self, spread: Spread) -> Workload {
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let (intents, records, payload) = (count(self.intents), count(self.records), count(self.payload));
+        Workload { intents, records, payload, spread }
+    }
 }
 
 /// Most intents of the run with the other spread, and most that are sent one by one.
@@ -77,19 +124,25 @@ const OTHER_NODE: &str = "other/lockstep";
 
 pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliError> {
     let progress = Progress::new(context.output);
-    if args.replication && context.database.is_some() {
-        return Err(CliError::new(Code::Usage, "bench --replication makes files of its own and takes no --database"));
+    if args.instead.is_any() && context.database.is_some() {
+        let message = "this measurement makes files of its own and takes no --database";
+        return Err(CliError::new(Code::Usage, message));
     }
     let url = context.database.as_deref();
     // A URL that cannot be measured is said before anything is made.
     Stores::of(Path::new("."), url)?;
     let dir = Folder::make(args.keep.as_deref())?;
-    if args.replication {
+    if args.instead.replication {
         let measured = replication::measure(&dir.path, &args, &progress).await;
         progress.end();
         let measured = measured?;
         measured.same.must_be_same()?;
         return print(context.output, &measured.to_json(), |output| measured.show(output));
+    }
+    if let Some(found) = beside(&dir.path, &args, &progress).await.transpose() {
+        progress.end();
+        let found = found?;
+        return print(context.output, &found.document, |output| found.show(output));
     }
     let stores = Stores::of(&dir.path, url)?;
     let measured = measure(&dir.path, &stores, &args, &progress).await;
@@ -102,6 +155,22 @@ pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliE
     let measured = measured?;
     measured.compared.must_be_same()?;
     print(context.output, &measured.to_json(), |output| measured.show(output))
+}
+
+/// What is measured instead of the whole; nothing where that is wanted.
+async fn beside(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Option<Found>, CliError> {
+    let Instead { replication: _, naive, growth, sections, verify, export } = args.instead;
+    let found = match (naive, growth, sections, verify, export) {
+        (true, ..) => naive::measure(dir, args, progress).await?,
+        (_, Some(records), ..) => {
+            growth::measure(dir, args, usize::try_from(records).unwrap_or(usize::MAX), progress).await?
+        }
+        (_, _, true, ..) => sections::measure(dir, args, progress).await?,
+        (_, _, _, true, _) => verify::measure(dir, args, progress).await?,
+        (.., true) => export::measure(dir, args, progress).await?,
+        _ => return Ok(None),
+    };
+    Ok(Some(found))
 }
 
 fn print(output: Output, document: &Json, show: impl FnOnce(Output)) -> Result<Exit, CliError> {
@@ -147,11 +216,9 @@ impl Drop for Folder {
 async fn measure(dir: &Path, stores: &Stores, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
     let spread = if args.contended { Spread::Contended } else { Spread::Even };
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let work =
-        Workload { intents: count(args.intents), records: count(args.records), payload: count(args.payload), spread };
+    let work = args.workload(spread);
     let (end_to_end, base, file) = (stores.named(NODE), stores.named(BEFORE), stores.named(FLOOR));
-    let world = World::make(&dir.join("node"), &end_to_end).await?;
+    let world = World::make_on(&dir.join("node"), &end_to_end).await?;
     load::open_records(&world, &work, progress).await?;
     end_to_end.copy(&base, &all_tables(&world.node.directory())).await?;
     let (from, batches) = (world.leaves().await?, *world.node.commits().borrow());
@@ -206,7 +273,7 @@ async fn other(dir: &Path, stores: &Stores, work: Workload, progress: &Progress)
     let spread = if work.spread == Spread::Even { Spread::Contended } else { Spread::Even };
     let work = Workload { intents: work.intents.min(OTHER), spread, ..work };
     let home = dir.join("other");
-    let world = World::make(&home, &stores.named(OTHER_NODE)).await?;
+    let world = World::make_on(&home, &stores.named(OTHER_NODE)).await?;
     load::open_records(&world, &work, progress).await?;
     let sent = whole(&world, work, 2, progress).await?;
     world.node.stop().await;

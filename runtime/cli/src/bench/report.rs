@@ -75,6 +75,15 @@ impl Measured {
         stages
     }
 
+    /// Memory in the end by what it was after a fifth of the intents.
+    fn memory_growth(&self) -> Json {
+        let fifth = self.work.intents as u64 / 5;
+        let from = self.main.memory.iter().find(|(intents, _)| *intents >= fifth).copied().unwrap_or_default();
+        let to = self.main.memory.last().copied().unwrap_or_default();
+        let ratio = number(to.1 as f64 / from.1.max(1) as f64, 3);
+        json!({"from_intents": from.0, "to_intents": to.0, "ratio": ratio})
+    }
+
     /// Bytes that each table grew by.
     fn growth(&self) -> impl Iterator<Item = (&String, u64)> {
         self.compared.bytes.iter().map(|(table, [before, after, _])| (table, after.pages.saturating_sub(before.pages)))
@@ -118,7 +127,7 @@ impl Measured {
                 "ratio_p50": number(p50.as_secs_f64() / floor_p50.as_secs_f64().max(f64::EPSILON), 2)
             },
             "contended": {"intents_per_s": number(contended, 1), "ratio": number(contended_ratio, 3)},
-            "stages_us": Json::Object(stages), "peak_rss_bytes": self.peak_rss, "rss_bytes": memory,
+            "stages_us": Json::Object(stages), "peak_rss_bytes": self.peak_rss, "rss_bytes": memory, "rss_growth": self.memory_growth(),
             "rows": Json::Object(rows), "bytes_per_intent": Json::Object(bytes), "amplification": number(self.amplification(), 2)
         })
     }
@@ -159,6 +168,15 @@ impl Measured {
                     format!("{} of uncontended", at(["contended", "ratio"])),
                 ),
                 row("stored/payload", one("amplification"), String::new()),
+                row(
+                    "memory growth",
+                    at(["rss_growth", "ratio"]),
+                    format!(
+                        "after {} to {} intents",
+                        at(["rss_growth", "from_intents"]),
+                        at(["rss_growth", "to_intents"])
+                    ),
+                ),
             ],
         );
         output.line(String::new());

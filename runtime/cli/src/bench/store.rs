@@ -79,9 +79,9 @@ impl Store {
         Store { url: format!("sqlite:{}", path.display()) }
     }
 
-    /// Its URL.
-    pub(super) fn url(&self) -> &str {
-        &self.url
+    /// Its URL, where it is a server's; a node makes its file by itself.
+    pub(super) fn of_server(&self) -> Option<&str> {
+        Some(self.url.as_str()).filter(|url| kind(url) != Some(Kind::Sqlite))
     }
 
     fn path(&self) -> &Path {

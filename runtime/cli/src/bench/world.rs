@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockstep_core::codes::Code;
-use lockstep_core::crypto::{Digest, Salt};
+use lockstep_core::crypto::{Digest, PublicKey, Salt};
+use lockstep_core::database::Database;
 use lockstep_core::intent::{Call, Draft, Target};
 use lockstep_core::json::{Json, json};
 use lockstep_core::names::{ActorId, NodeName, RecordId};
@@ -43,15 +44,37 @@ pub(super) struct Author {
     expires: Timestamp,
 }
 
-fn internal(error: impl ToString) -> CliError {
+pub(super) fn internal(error: impl ToString) -> CliError {
     CliError::new(Code::Internal, error.to_string())
 }
 
 impl World {
-    /// Founds the network in a new directory, on a new database.
-    pub(super) async fn make(dir: &Path, store: &Store) -> Result<World, CliError> {
-        let made = init::make(dir, "bench", "acme", Some(store.url()), None).await?;
-        let parts = Parts { notice: Arc::new(|_| {}), ..made.home.parts().await? };
+    /// Founds the network in a new directory.
+    pub(super) async fn make(dir: &Path) -> Result<World, CliError> {
+        World::make_over(dir, |database| database).await
+    }
+
+    /// The same on a new database.
+    pub(super) async fn make_on(dir: &Path, store: &Store) -> Result<World, CliError> {
+        World::made(dir, store.of_server(), |database| database).await
+    }
+
+    /// The same, with something between the node and its database.
+    pub(super) async fn make_over(
+        dir: &Path,
+        over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    ) -> Result<World, CliError> {
+        World::made(dir, None, over).await
+    }
+
+    async fn made(
+        dir: &Path,
+        url: Option<&str>,
+        over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    ) -> Result<World, CliError> {
+        let made = init::make(dir, "bench", "acme", url, None).await?;
+        let parts = made.home.parts().await?;
+        let parts = Parts { notice: Arc::new(|_| {}), database: over(parts.database.clone()), ..parts };
         let node = Node::open(parts, NodeConfig::default()).await?;
         let admin = Key::read(&actor_key_path(dir, &made.home.config.actor))?;
         let id = ActorId::parse(AUTHOR).map_err(internal)?;
@@ -69,6 +92,11 @@ impl World {
         let size = answer.rows.first().and_then(|row| row.first()).and_then(lockstep_core::tables::Cell::as_count);
         size.ok_or_else(|| internal("the log has no checkpoint"))
     }
+
+    /// The file of the database.
+    pub(super) fn file(&self) -> PathBuf {
+        self.dir.join("lockstep.db")
+    }
 }
 
 impl Author {
@@ -76,6 +104,11 @@ impl Author {
     pub(super) fn read(dir: &Path, network: Digest, node: NodeName, now: Timestamp) -> Result<Author, CliError> {
         let (key, id) = (Key::read(&actor_key_path(dir, AUTHOR))?, ActorId::parse(AUTHOR).map_err(internal)?);
         Ok(Author { network, node, key, id, expires: now.plus(EXPIRES) })
+    }
+
+    /// The key that its signatures are checked with.
+    pub(super) fn public(&self) -> PublicKey {
+        self.key.public()
     }
 
     /// An intent as it travels, on the record with this number.
@@ -138,7 +171,7 @@ impl Numbers {
 }
 
 /// So many letters and digits.
-fn text(seed: u64, length: usize) -> String {
+pub(super) fn text(seed: u64, length: usize) -> String {
     let mut numbers = Numbers::new(seed.wrapping_add(1));
     let letters = b"abcdefghijklmnopqrstuvwxyz0123456789";
     (0..length).filter_map(|_| letters.get(numbers.below(letters.len()))).map(|byte| char::from(*byte)).collect()

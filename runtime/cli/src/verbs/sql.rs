@@ -61,7 +61,7 @@ async fn answer(database: &dyn Database, query: &str, printing: Printing) -> Res
     if printing.output.json {
         printing.output.document(&objects(&answer));
     } else if printing.csv {
-        printing.output.raw(&csv(&answer));
+        write_csv(&answer, &mut std::io::BufWriter::new(std::io::stdout().lock()));
     } else {
         let header: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
         let rows: Vec<Vec<String>> = answer.rows.iter().map(|row| row.iter().map(plain).collect()).collect();
@@ -102,24 +102,61 @@ fn plain(cell: &Cell) -> String {
     }
 }
 
-fn csv(answer: &Answer) -> String {
-    let mut lines = vec![csv_line(answer.columns.iter().map(|name| Some(name.clone())))];
-    lines.extend(answer.rows.iter().map(|row| {
-        csv_line(row.iter().map(|cell| match cell {
-            Cell::Null => None,
-            cell => Some(plain(cell)),
-        }))
-    }));
-    lines.join("\n")
+/// Writes an answer as it is read by others; a reader that has gone away, such as `head`, wants no more.
+fn write_csv(answer: &Answer, out: &mut impl Write) {
+    if csv(answer, out).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
 }
 
-fn csv_line(fields: impl Iterator<Item = Option<String>>) -> String {
-    fields.map(|field| field.map_or_else(String::new, |text| csv_field(&text))).collect::<Vec<_>>().join(",")
+fn csv(answer: &Answer, out: &mut impl Write) -> std::io::Result<()> {
+    for (at, name) in answer.columns.iter().enumerate() {
+        csv_separator(at, out)?;
+        csv_field(name, out)?;
+    }
+    out.write_all(b"\n")?;
+    for row in &answer.rows {
+        for (at, cell) in row.iter().enumerate() {
+            csv_separator(at, out)?;
+            csv_cell(cell, out)?;
+        }
+        out.write_all(b"\n")?;
+    }
+    Ok(())
 }
 
-fn csv_field(text: &str) -> String {
+fn csv_separator(at: usize, out: &mut impl Write) -> std::io::Result<()> {
+    if at > 0 { out.write_all(b",") } else { Ok(()) }
+}
+
+fn csv_cell(cell: &Cell, out: &mut impl Write) -> std::io::Result<()> {
+    match cell {
+        Cell::Null => Ok(()),
+        Cell::Text(text) => csv_field(text, out),
+        Cell::Bytes(bytes) => {
+            data_encoding::HEXLOWER.encode_write(bytes, &mut Utf8(out)).map_err(std::io::Error::other)
+        }
+        cell => csv_field(&plain(cell), out),
+    }
+}
+
+fn csv_field(text: &str, out: &mut impl Write) -> std::io::Result<()> {
     let plain = !text.is_empty() && text.trim() == text && !text.contains([',', '"', '\n', '\r']);
-    if plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+    if plain {
+        return out.write_all(text.as_bytes());
+    }
+    out.write_all(b"\"")?;
+    out.write_all(text.replace('"', "\"\"").as_bytes())?;
+    out.write_all(b"\"")
+}
+
+/// Takes text where bytes are taken.
+struct Utf8<'a, W>(&'a mut W);
+
+impl<W: Write> std::fmt::Write for Utf8<'_, W> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.write_all(text.as_bytes()).map_err(|_| std::fmt::Error)
+    }
 }
 
 /// Reads queries from standard input until it ends. A person's mistake is answered and forgotten; a script's ends it.
@@ -174,6 +211,7 @@ async fn tables(stored: &Stored, output: Output) -> Result<(), CliError> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -181,17 +219,26 @@ mod tests {
         Answer { columns: columns.iter().map(|name| (*name).to_owned()).collect(), rows: vec![row], truncated: false }
     }
 
+    fn written(answer: &Answer) -> String {
+        let mut out = Vec::new();
+        csv(answer, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
     #[test]
     fn values_that_would_break_a_line_of_csv_are_quoted() {
         let cells = ["plain", "a,b", "say \"x\"", "two\nlines", "", " edge"].map(|text| Cell::Text(text.to_owned()));
         let answer = sample(&["a", "b,c", "d", "e", "f", "g"], cells.to_vec());
-        assert_eq!(csv(&answer), "a,\"b,c\",d,e,f,g\nplain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\"\",\" edge\"");
+        assert_eq!(
+            written(&answer),
+            "a,\"b,c\",d,e,f,g\nplain,\"a,b\",\"say \"\"x\"\"\",\"two\nlines\",\"\",\" edge\"\n"
+        );
     }
 
     #[test]
     fn null_and_bytes_have_their_own_spelling_in_csv() {
         let answer = sample(&["a", "b"], vec![Cell::Null, Cell::Bytes(vec![0xca, 0xfe])]);
-        assert_eq!(csv(&answer), "a,b\n,cafe");
+        assert_eq!(written(&answer), "a,b\n,cafe\n");
     }
 
     #[test]

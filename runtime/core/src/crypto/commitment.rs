@@ -13,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 use super::digest::{Digest, Salt};
+use super::tally;
 use crate::json::Json;
 
 /// Where a commitment stands; each part that applies is part of what is committed to.
@@ -32,48 +33,63 @@ pub struct Context<'a> {
 
 /// Commits to a value. The value is hashed as it is written, without a copy of it.
 pub fn commit(salt: &Salt, context: &Context<'_>, content: &Json) -> Digest {
-    let mut mac = begin(salt);
-    content.canonical_chunks(&mut |chunk| mac.update(chunk));
-    finish(mac, context)
+    let mut commitment = Commitment::begin(salt);
+    content.canonical_chunks(&mut |chunk| commitment.put(chunk));
+    commitment.finish(context)
 }
 
 /// Commits to a value that is at hand in canonical form; that it is canonical is the caller's knowledge.
 pub fn commit_canonical(salt: &Salt, context: &Context<'_>, canonical_content: &[u8]) -> Digest {
-    let mut mac = begin(salt);
-    mac.update(canonical_content);
-    finish(mac, context)
+    let mut commitment = Commitment::begin(salt);
+    commitment.put(canonical_content);
+    commitment.finish(context)
 }
 
-fn begin(salt: &Salt) -> Hmac<Sha256> {
-    let mut block = [0; 64];
-    for (place, byte) in block.iter_mut().zip(salt.as_bytes()) {
-        *place = *byte;
-    }
-    // A key shorter than the hash's block is padded with zeros: this is the same key, and cannot fail.
-    let mut mac = Hmac::new(&block.into());
-    mac.update(b"{\"content\":");
-    mac
+/// A commitment on its way.
+struct Commitment {
+    mac: Hmac<Sha256>,
+    bytes: usize,
 }
 
-/// Writes the members after `content`, in canonical order.
-fn finish(mut mac: Hmac<Sha256>, context: &Context<'_>) -> Digest {
-    let mut text = |name: &str, value: &str| {
-        mac.update(format!(",\"{name}\":").as_bytes());
-        Json::from(value).canonical_chunks(&mut |chunk| mac.update(chunk));
-    };
-    text("domain", context.domain);
-    if let Some(network) = context.network {
-        text("network", &network.to_string());
+impl Commitment {
+    fn begin(salt: &Salt) -> Self {
+        let mut block = [0; 64];
+        for (place, byte) in block.iter_mut().zip(salt.as_bytes()) {
+            *place = *byte;
+        }
+        // A key shorter than the hash's block is padded with zeros: this is the same key, and cannot fail.
+        let mut commitment = Commitment { mac: Hmac::new(&block.into()), bytes: 0 };
+        commitment.put(b"{\"content\":");
+        commitment
     }
-    if let Some(record) = context.record {
-        text("record", record);
+
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        self.mac.update(bytes);
     }
-    if let Some(section) = context.section {
-        text("section", section);
+
+    fn text(&mut self, name: &str, value: &str) {
+        self.put(format!(",\"{name}\":").as_bytes());
+        Json::from(value).canonical_chunks(&mut |chunk| self.put(chunk));
     }
-    if let Some(seq) = context.seq {
-        mac.update(format!(",\"seq\":{seq}").as_bytes());
+
+    /// Writes the members after `content`, in canonical order.
+    fn finish(mut self, context: &Context<'_>) -> Digest {
+        self.text("domain", context.domain);
+        if let Some(network) = context.network {
+            self.text("network", &network.to_string());
+        }
+        if let Some(record) = context.record {
+            self.text("record", record);
+        }
+        if let Some(section) = context.section {
+            self.text("section", section);
+        }
+        if let Some(seq) = context.seq {
+            self.put(format!(",\"seq\":{seq}").as_bytes());
+        }
+        self.put(b"}");
+        tally::commitment(self.bytes);
+        Digest::from_bytes(self.mac.finalize().into_bytes().into())
     }
-    mac.update(b"}");
-    Digest::from_bytes(mac.finalize().into_bytes().into())
 }

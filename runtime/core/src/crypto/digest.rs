@@ -6,6 +6,8 @@ use std::str::FromStr;
 use data_encoding::HEXLOWER;
 use sha2::Digest as _;
 
+use super::tally;
+
 /// Reads exactly `N` bytes of lower-case hexadecimal.
 ///
 /// Upper case is refused: what is signed or compared as text has one spelling.
@@ -67,11 +69,13 @@ pub struct Digest([u8; 32]);
 impl Digest {
     /// Hashes bytes.
     pub fn of(bytes: &[u8]) -> Digest {
+        tally::hash(bytes.len());
         Digest(sha2::Sha256::digest(bytes).into())
     }
 
     /// Hashes parts as if they were one, without joining them first.
     pub(crate) fn of_parts(parts: &[&[u8]]) -> Digest {
+        tally::hash(parts.iter().map(|part| part.len()).sum());
         let mut hash = sha2::Sha256::new();
         for part in parts {
             hash.update(part);

@@ -7,8 +7,10 @@ pub mod commitment;
 pub mod digest;
 pub mod dsse;
 pub mod signer;
+pub mod tally;
 
 pub use commitment::{Context, commit, commit_canonical};
 pub use digest::{Digest, HexError, Salt};
 pub use dsse::{Envelope, EnvelopeError, EnvelopeSignature, pae};
 pub use signer::{ALGORITHMS, KeyError, LocalSigner, PublicKey, Signature, Signer, SignerError};
+pub use tally::{Count, Tally, tally};

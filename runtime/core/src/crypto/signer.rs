@@ -12,6 +12,7 @@ use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signer as _, SigningKey, VerifyingKey};
 
 use super::digest::{HexError, exactly, parse_hex};
+use super::tally;
 
 /// What every header and leaf names as its algorithms, so that there can be others one day.
 pub const ALGORITHMS: &str = "sha256+ed25519";
@@ -130,6 +131,7 @@ impl PublicKey {
     /// order, so that no one but the key's holder can make a second signature of the same message.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &Signature) -> bool {
+        tally::signature(message.len());
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
         self.0.verify_strict(message, &signature).is_ok()
     }

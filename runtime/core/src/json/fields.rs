@@ -69,7 +69,7 @@ impl<'a> Fields<'a> {
 
     /// The member `name`, if it is there. A member that is `null` is there.
     pub fn optional(&mut self, name: &str) -> Option<&'a Json> {
-        let index = self.members.position(name).ok()?;
+        let index = self.members.position(name)?;
         if let Some(read) = self.read.get_mut(index) {
             *read = true;
         }

@@ -58,6 +58,13 @@ pub trait Rights {
         may(record.spec, section, &roles(self, record, |member| member.held_at(seq)), Mode::Read)
     }
 
+    /// The sections whose content it may have at `seq`, in order.
+    fn sections<'a>(&self, record: Seen<'a>, seq: u64) -> Vec<&'a str> {
+        let roles = roles(self, record, |member| member.held_at(seq));
+        let readable = record.spec.sections.keys().filter(|section| may(record.spec, section, &roles, Mode::Read));
+        readable.map(String::as_str).collect()
+    }
+
     /// Whether it may have the headers of a record up to `seq`: it holds a role that may at least audit a section, at
     /// `seq` or later. Whoever joins late sees that, when and by whom things happened before.
     fn follows(&self, record: Seen<'_>, seq: u64) -> bool {

@@ -28,6 +28,8 @@ pub struct Listing {
     reader: Reader,
     page: Page,
     specs: BTreeMap<String, Option<Arc<SpecEntry>>>,
+    /// The parties of the last record, as text and read: those of many are the same.
+    parties: (String, Json),
     ended: bool,
 }
 
@@ -44,7 +46,8 @@ impl Listing {
     ) -> Result<Self, DatabaseError> {
         let snapshot = database.snapshot().await?;
         let page = Page { after: None, limit: 1 };
-        Ok(Listing { snapshot, directory, table, reader, page, specs: BTreeMap::new(), ended: false })
+        let (specs, parties) = (BTreeMap::new(), (String::new(), Json::Null));
+        Ok(Listing { snapshot, directory, table, reader, page, specs, parties, ended: false })
     }
 
     /// The next lines, a document each with its end; `None` at the end of all. A piece may be empty.
@@ -76,23 +79,29 @@ impl Listing {
         let on = text(&self.table, row, "lockstep_contract").to_owned();
         let record = text(&self.table, row, "record_id");
         let entry = self.governing(&on).ok_or_else(|| damaged(&self.table.name, "a record's spec is not known"))?;
-        let parties = Json::parse(text(&self.table, row, PARTIES).as_bytes(), &Limits::default()).unwrap_or_default();
-        let seen = Seen { spec: &entry.spec, parties: &parties };
+        let parties = text(&self.table, row, PARTIES);
+        if self.parties.0 != parties {
+            let read = Json::parse(parties.as_bytes(), &Limits::default()).unwrap_or_default();
+            self.parties = (parties.to_owned(), read);
+        }
+        let seen = Seen { spec: &entry.spec, parties: &self.parties.1 };
         let seq = cell(&self.table, row, "lockstep_seq").and_then(Cell::as_count).unwrap_or_default();
         if !self.reader.follows(seen, seq) {
             return Ok(());
         }
         let hidden = cell(&self.table, row, HIDDEN).and_then(Cell::as_str).unwrap_or("[]");
-        let mut sections = Vec::new();
-        for section in entry.spec.sections.keys().filter(|section| self.reader.reads(seen, section, seq)) {
+        let mut sections = String::new();
+        for section in self.reader.sections(seen, seq) {
             let content = cell(&self.table, row, section).and_then(Cell::as_str);
             if content.is_some_and(|content| content.contains('\n')) {
                 return Err(damaged(&self.table.name, format!("section {section} of {record} is not canonical")));
             }
             // A section that was never written, and one that this node may not see, is NULL.
-            sections.push(format!("{}:{}", quoted(section), content.unwrap_or("null")));
+            let before = if sections.is_empty() { "" } else { "," };
+            for part in [before, &quoted(section), ":", content.unwrap_or("null")] {
+                sections.push_str(part);
+            }
         }
-        sections.sort_unstable();
         let (contract, version) = on.split_once('@').unwrap_or((&on, ""));
         let [contract, version, record, spec] = [contract, version, record, &self.table.name].map(quoted);
         let [head, scope] = ["lockstep_head", "lockstep_scope"].map(|column| quoted(text(&self.table, row, column)));
@@ -100,7 +109,7 @@ impl Listing {
         lines.push_str(&format!(
             "{{\"contract\":{contract},\"contract_version\":{version},\"head\":{head},\"hidden\":{hidden},\"record_id\":{record},\"scope\":{scope},\
              \"sections\":{{{}}},\"seq\":{seq},\"spec\":{spec},\"updated_at\":{}}}\n",
-            sections.join(","),
+            sections,
             quoted(&updated)
         ));
         Ok(())

@@ -15,7 +15,7 @@ use lockstep_core::tables::Table;
 
 use super::compare::{Files, compare};
 use super::floor::{self, Range};
-use super::load::{Spread, Workload};
+use super::load::Spread;
 use super::progress::Progress;
 use super::store::Store;
 use super::written::Written;
@@ -27,9 +27,7 @@ pub(super) use report::Measured;
 
 pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
-    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-    let (intents, records, payload) = (count(args.intents), count(args.records), count(args.payload));
-    let work = Workload { intents, records, payload, spread: Spread::Even };
+    let work = args.workload(Spread::Even);
     progress.begin("founding the network");
     let nodes = Nodes::make(dir, usize::from(args.readers)).await?;
     let mut bench = Bench { nodes, dir: dir.to_owned(), work, progress };
@@ -44,7 +42,8 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
     Store::file(&file).copy(&copies.before, &[]).await?;
     let backlog = bench.backlog().await?;
     Store::file(&file).copy(&copies.after, &[]).await?;
-    let lag = bench.lag(work.intents as f64 / alone.took.as_secs_f64()).await?;
+    let together = bench.together().await?;
+    let lag = bench.lag(together).await?;
     let connected = bench.connected().await?;
     let compared = all_executed(&bench, &lag)?;
     let tables = std::mem::take(&mut bench.nodes.tables);
@@ -52,7 +51,7 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
         member.stop()?;
     }
     let (floor, same) = lay(&copies, &tables, &backlog, progress).await?;
-    Ok(Measured { machine, work, alone, backlog, lag, connected, compared, floor, same })
+    Ok(Measured { machine, work, alone, backlog, together, lag, connected, compared, floor, same })
 }
 
 /// Databases of the first reader: before the backlog, after it, and the bare writer's.
@@ -67,7 +66,7 @@ const COUNTED: usize = 50;
 
 /// How many outcomes all readers took in since they were started; each must have been executed again.
 fn all_executed(bench: &Bench<'_>, lag: &phases::Lag) -> Result<u64, CliError> {
-    let each = (2 * bench.work.intents + lag.times.len()) as u64;
+    let each = (3 * bench.work.intents + lag.times.len()) as u64;
     for reader in &bench.nodes.readers {
         let mut compared = reader.compared()?;
         // Rows are there a moment before they are counted.
