@@ -53,7 +53,7 @@ impl Committer {
     /// # Errors
     /// Why this server is refused, in words.
     pub(crate) async fn start(options: MySqlConnectOptions, server: Server) -> Result<Self, String> {
-        let mut writer = Writer { options, server, open: None, lost: None, in_doubt: false };
+        let mut writer = Writer { options, server, open: None, lost: Vec::new(), in_doubt: false };
         writer.ready().await?;
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE);
         let task = tokio::spawn(async move {
@@ -101,8 +101,8 @@ pub(crate) struct Writer {
     options: MySqlConnectOptions,
     pub(crate) server: Server,
     open: Option<Open>,
-    /// The session of a connection that was lost and may still hold locks.
-    lost: Option<String>,
+    /// The sessions of connections that were lost and may still hold locks.
+    lost: Vec<String>,
     /// Whether the reply of a COMMIT was lost, so that what is visible may not be synced.
     in_doubt: bool,
 }
@@ -123,14 +123,15 @@ impl Writer {
         check::check(&mut connection, &self.server).await?;
         let session = ask_text(&mut connection, "SELECT CONCAT('lockstep ', UUID())", &[]).await.map_err(failed)?;
         let session = session.unwrap_or_default();
-        ask(&mut connection, "SELECT GET_LOCK(?, 0)", &[Cell::Text(session.clone())]).await.map_err(failed)?;
+        // A cluster may not have such locks; its sessions end when their connections do.
+        ask(&mut connection, "SELECT GET_LOCK(?, 0)", &[Cell::Text(session.clone())]).await.ok();
         Ok(Open { connection, session })
     }
 
     /// Throws the connection away; the server rolls its transaction back when it notices.
     pub(crate) fn discard(&mut self) {
         if let Some(open) = self.open.take() {
-            self.lost = Some(open.session);
+            self.lost.push(open.session);
         }
     }
 
@@ -197,7 +198,7 @@ impl Writer {
     /// Reads the log head under its lock, which waits out a lost transaction: each takes that lock first.
     async fn head(&mut self) -> Result<Option<String>, String> {
         match self.locked_head().await {
-            Err(error) if number(&error) == Some(LOCK_WAIT_TIMEOUT) && self.lost.is_some() => {
+            Err(error) if number(&error) == Some(LOCK_WAIT_TIMEOUT) && !self.lost.is_empty() => {
                 self.roll_back().await;
                 self.end_lost().await?;
                 self.locked_head().await.map_err(|error| locked(&error))
@@ -221,19 +222,21 @@ impl Writer {
         } else {
             self.roll_back().await;
         }
-        self.lost = None;
+        self.lost.clear();
         Ok(head)
     }
 
-    /// Ends a session whose connection was cut where the server did not notice; it would hold its locks for hours.
+    /// Ends sessions whose connection was cut where the server did not notice; they would hold their locks for hours.
     async fn end_lost(&mut self) -> Result<(), String> {
-        let Some(session) = self.lost.clone() else { return Ok(()) };
+        let lost = std::mem::take(&mut self.lost);
         let connection = self.ready().await?;
-        let holder = ask_text(connection, "SELECT IS_USED_LOCK(?)", &[Cell::Text(session)]).await;
-        let holder = holder.map_err(|error| words(&error))?.and_then(|id| id.parse::<u64>().ok());
-        if let Some(id) = holder {
-            // It may end by itself at this moment.
-            within(PATIENCE, connection.execute(AssertSqlSafe(format!("KILL CONNECTION {id}")))).await.ok();
+        for session in lost {
+            let holder = ask_text(connection, "SELECT IS_USED_LOCK(?)", &[Cell::Text(session)]).await;
+            let holder = holder.map_err(|error| words(&error))?.and_then(|id| id.parse::<u64>().ok());
+            if let Some(id) = holder {
+                // It may end by itself at this moment.
+                within(PATIENCE, connection.execute(AssertSqlSafe(format!("KILL CONNECTION {id}")))).await.ok();
+            }
         }
         Ok(())
     }

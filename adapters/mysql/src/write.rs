@@ -81,7 +81,7 @@ impl Statement {
 fn too_large(table: &str, bytes: usize, max_packet: u64) -> String {
     format!(
         "{table}: a row of {bytes} bytes does not go through the server's max_allowed_packet of {max_packet}; \
-         mend it with: SET GLOBAL max_allowed_packet = 67108864, and connect again"
+         mend it with: SET GLOBAL max_allowed_packet = 67108864, and start the node again"
     )
 }
 

@@ -278,6 +278,21 @@ async fn documents_of_any_depth_that_is_allowed_are_taken_and_what_is_none_is_no
 }
 
 #[tokio::test]
+async fn what_a_contract_may_say_at_any_length_fits() {
+    let Some(server) = MariaDb::shared() else { return };
+    let home = server.database();
+    let database = filled(&home).await;
+    let long = text(&"€".repeat(5_000));
+    let rows = vec![
+        ("lockstep_intent", row(&table("lockstep_intent"), &[("reason", long.clone()), ("message", long.clone())])),
+        ("lockstep_outbox", row(&table("lockstep_outbox"), &[("type", long.clone()), ("last_error", long.clone())])),
+    ];
+    database.commit(&batch(Some("one"), "two", rows)).await.unwrap();
+    assert_eq!(column(&database, "lockstep_intent", "reason").await, [long.clone()]);
+    assert_eq!(column(&database, "lockstep_outbox", "type").await, [long]);
+}
+
+#[tokio::test]
 async fn a_row_that_no_packet_holds_is_refused_with_what_mends_it_and_the_connection_lives() {
     let Some(server) = MariaDb::shared() else { return };
     let home = server.database();

@@ -494,7 +494,7 @@ fn intent() -> Table {
         .derived("intent_id", Kind::Text, "envelope", "SHA-256 of the signed payload")
         .derived("status", Kind::Text, "outcome", "applied, rejected or expired")
         .maybe("code", Kind::Text, "outcome", "Why it was rejected, one of docs/codes.md")
-        .maybe("reason", Kind::Text, "outcome", "The contract's own reason, where code is contract")
+        .maybe("reason", Kind::LongText, "outcome", "The contract's own reason, where code is contract")
         .maybe("message", Kind::LongText, "outcome", "What to tell people")
         .derived("finality", Kind::Text, "outcome", "local or countersigned")
         .derived("actor", Kind::Text, "envelope", "Who signed it")
@@ -580,7 +580,7 @@ fn outbox() -> Table {
             .derived("id", Kind::Text, "openings of the event", "Stable id: RECORD#EPOCH.SEQ.SECTION.INDEX")
             .derived("aggregatetype", Kind::Text, "header", "The record's spec")
             .derived("aggregateid", Kind::Text, "header", "The record")
-            .derived("type", Kind::Text, "openings of the event", "The business event's type, such as offer.made")
+            .derived("type", Kind::LongText, "openings of the event", "The business event's type, such as offer.made")
             .derived("payload", Kind::Json, "openings of the event", "The CloudEvent")
             .derived(
                 "position",

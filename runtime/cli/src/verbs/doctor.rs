@@ -198,7 +198,7 @@ async fn redo_settings(database: &dyn Database) -> Finding {
     let sql =
         "SELECT CONCAT_WS(' ', @@innodb_flush_log_at_trx_commit, IF(@@log_bin, @@sync_binlog, 1), 'on', VERSION())";
     match ask(database, sql).await {
-        Ok(said) if said.starts_with("1 1 ") => {
+        Ok(said) if said.starts_with("1 1 ") || said.starts_with("3 1 ") => {
             Finding::well("journal", format!("InnoDB's log, synced with every commit ({said})"))
         }
         Ok(said) => Finding::ill(
