@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where a connection is cut: at the next request that holds some bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +12,8 @@ pub enum Cut {
     BeforeRequest,
     /// The server does what it is asked; its reply is lost.
     BeforeReply,
+    /// The server never sees the request, nor that the client has gone, as where a network fell apart.
+    Unnoticed,
 }
 
 /// What to look for and where to cut; taken by the first connection that meets it.
@@ -76,6 +79,14 @@ fn requests(mut client: TcpStream, mut server: TcpStream, orders: &Order, muted:
         let request = buffer.get(..length).unwrap_or_default();
         match taken(orders, request) {
             Some(Cut::BeforeRequest) => break,
+            Some(Cut::Unnoticed) => {
+                client.shutdown(Shutdown::Both).ok();
+                // Until the server itself ends the connection.
+                while matches!(server.peek(&mut [0]), Ok(1..)) {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                break;
+            }
             // The server answers what nobody hears; then the connection ends.
             Some(Cut::BeforeReply) => *muted.lock().unwrap_or_else(PoisonError::into_inner) = true,
             None => {}

@@ -142,3 +142,21 @@ async fn a_session_that_is_killed_or_a_server_that_is_full_is_unavailable_and_th
     home.run("ALTER USER w@'127.0.0.1' WITH MAX_USER_CONNECTIONS 0");
     assert_eq!(count(&database, "lockstep_event").await, 3);
 }
+
+#[tokio::test]
+async fn a_session_whose_end_the_server_did_not_notice_is_ended() {
+    let Some(server) = MariaDb::private() else { return };
+    let home = server.database();
+    let proxy = Proxy::new(server.port());
+    let database = open(home.url_by(proxy.port())).await.unwrap();
+    database.prepare(&tables()).await.unwrap();
+    database.commit(&numbered(None, 1)).await.unwrap();
+    proxy.cut(b"acme:r#00000002", Cut::Unnoticed);
+    let lost = database.commit(&numbered(Some("1"), 2)).await;
+    assert!(matches!(lost, Err(CommitError::Unavailable { .. })) && proxy.has_cut(), "{lost:?}");
+    let open = "SELECT count(*) FROM information_schema.INNODB_TRX";
+    assert_eq!(home.run(open), "1", "the lost transaction holds its locks");
+    assert_eq!(database.head().await.unwrap().as_deref(), Some("1"));
+    assert_eq!(home.run(open), "0");
+    database.commit(&numbered(Some("1"), 2)).await.unwrap();
+}
