@@ -113,8 +113,7 @@ pub async fn copy(from: &PostgresConfig, to: &PostgresConfig, tables: &[Table]) 
         let (name, columns) = (quoted(&table.name), columns.join(", "));
         format!("INSERT INTO {target}.{name} ({columns}) SELECT {columns} FROM {source}.{name}")
     };
-    let statements: Vec<String> =
-        tables.iter().map(statement).collect();
+    let statements: Vec<String> = tables.iter().map(statement).collect();
     let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
     execute(to, &statements).await
 }

@@ -162,6 +162,52 @@ async fn a_deadlock_with_a_user_is_for_now_only() {
     database.commit(&next).await.unwrap();
 }
 
+/// A role of the test's own in its database, which is no superuser.
+fn clerk(server: &Server) -> (String, String) {
+    let role = format!("clerk_{}", server.run("SELECT current_database()"));
+    server.run(&format!("DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN PASSWORD 'p'"));
+    server.run(&format!("CREATE SCHEMA desk AUTHORIZATION {role}"));
+    let url = server.url();
+    let (scheme, rest) = url.split_once("://").unwrap();
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    (format!("{scheme}://{role}:p@{host}?schema=desk"), role)
+}
+
+#[tokio::test]
+async fn rights_that_are_taken_away_stop_commits_until_they_are_back() {
+    let Some(server) = Postgres::private() else { return };
+    let server = server.database();
+    let (url, role) = clerk(&server);
+    let database = open(url.clone()).await.unwrap();
+    database.prepare(&tables()).await.unwrap();
+    database.commit(&batch(None, "one", Vec::new())).await.unwrap();
+    let next = batch(Some("one"), "two", version("acme:r", 1, 1, "1.00"));
+    server.run(&format!("REVOKE INSERT ON desk.lockstep_event FROM {role}"));
+    let lacking = database.commit(&next).await;
+    assert!(matches!(lacking, Err(CommitError::Unavailable { .. })), "{lacking:?}");
+    let again = open(url).await.err().unwrap().to_string();
+    assert!(again.contains("lacks rights on lockstep_event"), "{again}");
+    server.run(&format!("GRANT INSERT ON desk.lockstep_event TO {role}"));
+    database.commit(&next).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_out_of_connections_is_unavailable_and_the_committer_keeps_its_own() {
+    let Some(server) = Postgres::private() else { return };
+    let server = server.database();
+    let (url, role) = clerk(&server);
+    let database = open(url.clone()).await.unwrap();
+    database.prepare(&tables()).await.unwrap();
+    server.run(&format!("ALTER ROLE {role} CONNECTION LIMIT 1"));
+    database.commit(&batch(None, "one", Vec::new())).await.unwrap();
+    let (read, opened) = (database.snapshot().await.err(), open(url).await.err());
+    assert!(matches!(read, Some(DatabaseError::Unavailable { .. })), "{read:?}");
+    assert!(matches!(opened, Some(DatabaseError::Unavailable { .. })), "{opened:?}");
+    server.run(&format!("ALTER ROLE {role} CONNECTION LIMIT -1"));
+    assert!(database.snapshot().await.is_ok());
+    database.commit(&batch(Some("one"), "two", Vec::new())).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_read_only_handle_reads_and_changes_nothing() {
     let Some(server) = Postgres::shared() else { return };
