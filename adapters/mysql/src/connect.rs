@@ -260,8 +260,10 @@ pub(crate) fn without_password(url: &str) -> String {
 fn opening(url: &str, options: &MySqlConnectOptions, error: &sqlx::Error) -> DatabaseError {
     let database = bind::quoted(options.get_database().unwrap_or_default());
     let refused = |detail: String| DatabaseError::Open { url: url.to_owned(), detail };
-    match (errors::number(error), error) {
-        (None, sqlx::Error::Io(_)) | (Some(1040 | 1041 | 1053 | 1129 | 1203 | 1226), _) => {
+    // A certificate that is not trusted is no broken connection.
+    let is_broken = matches!(error, sqlx::Error::Io(error) if error.kind() != std::io::ErrorKind::InvalidData);
+    match (errors::number(error), is_broken) {
+        (None, true) | (Some(1040 | 1041 | 1053 | 1129 | 1203 | 1226), _) => {
             DatabaseError::Unavailable { detail: format!("{url}: {}", words(error)) }
         }
         (Some(NO_DATABASE), _) => {
