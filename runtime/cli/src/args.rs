@@ -97,7 +97,7 @@ pub(crate) enum Verb {
     Verify(verbs::verify::VerifyArgs),
     /// Look for what should be mended before it breaks something
     Doctor(verbs::doctor::DoctorArgs),
-    /// Copy the database while it is written to; what its tables take
+    /// Copy the database while it is written to, put a copy back, see what tables take
     #[command(subcommand)]
     Database(verbs::database::DatabaseVerb),
     /// What a code means and what to do

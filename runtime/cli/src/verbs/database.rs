@@ -1,6 +1,7 @@
 //! `lockstep database`: the participant's database as its operator sees it.
 
 mod backup;
+mod restore;
 mod size;
 
 use std::path::PathBuf;
@@ -24,6 +25,16 @@ Keys and the checkpoint are not in it; keep them elsewhere.")]
         /// The copy, a file that is not there yet
         file: PathBuf,
     },
+    /// Put a copy in its place, unless it is older than what the node signed last; no node may run
+    #[command(after_help = "Examples:
+  lockstep database restore /backup/acme-monday.db
+  lockstep verify                                    afterwards, always
+
+What was there is kept beside it.")]
+    Restore {
+        /// The copy; it stays where it is
+        file: PathBuf,
+    },
     /// Bytes of each table with its indexes, and of an intent
     #[command(after_help = "Example:\n  lockstep database size")]
     Size,
@@ -33,6 +44,7 @@ pub(crate) async fn run(context: &Context, verb: DatabaseVerb) -> Result<Exit, C
     let home = context.home()?;
     match verb {
         DatabaseVerb::Backup { file } => backup::run(context, &home, &file).await,
+        DatabaseVerb::Restore { file } => restore::run(context, &home, &file).await,
         DatabaseVerb::Size => size::run(context, &home).await,
     }
 }

@@ -26,7 +26,7 @@ use crate::log::{Log, LogFormat};
 use crate::relaying::{brokers, relay};
 use crate::running::Running;
 use crate::way::Started;
-use door::{Door, hangup, keep_certified};
+use door::{Door, keep_certified};
 
 /// How long the end may take; longer only where the database does not take what was decided.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
@@ -131,6 +131,7 @@ impl Work {
     /// Answers HTTP; the URLs say where, for others and for commands on this machine.
     async fn listen(&mut self, node: &Node, door: Door, log: &Log) -> Result<(String, String), CliError> {
         let server = self.bind(node, door.address, bounds()).await?;
+        self.tasks.spawn(keep_certified(door.tls.clone(), log.clone(), self.stop.subscribe())?);
         let Some(tls) = door.tls else {
             let url = format!("http://{}", server.address());
             self.tasks.spawn(server.serve());
@@ -141,7 +142,6 @@ impl Work {
         let own = self.bind(node, SocketAddr::from(([127, 0, 0, 1], 0)), few).await?;
         let urls = (format!("https://{}", server.address()), format!("http://{}", own.address()));
         self.tasks.spawn(own.serve());
-        self.tasks.spawn(keep_certified(tls.clone(), hangup()?, log.clone(), self.stop.subscribe()));
         self.tasks.spawn(server.secured(Arc::new(tls)).serve());
         Ok(urls)
     }

@@ -1,5 +1,6 @@
 //! Where and how HTTP is answered: plainly on loopback, by TLS where others can come in.
 
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -75,21 +76,34 @@ impl Handshake for Https {
     }
 }
 
-/// The signal at which a certificate is read again; taken before anybody can know that the node is there.
-pub(super) fn hangup() -> Result<Signal, CliError> {
-    signal(SignalKind::hangup()).map_err(|error| CliError::new(Code::Io, format!("signals: {error}")))
+/// Reads the certificate again at each SIGHUP, until the node ends. Without a certificate there is nothing to read,
+/// and who asks is told so; but a node that somebody started in a terminal ends with it, as any program does.
+pub(super) fn keep_certified(
+    https: Option<Https>,
+    log: Log,
+    stop: watch::Receiver<bool>,
+) -> Result<impl Future<Output = ()> + Send, CliError> {
+    let left = https.is_none() && std::io::stderr().is_terminal();
+    // Taken before anybody can know that the node is there.
+    let taken = (!left).then(|| signal(SignalKind::hangup())).transpose();
+    let hangup = taken.map_err(|error| CliError::new(Code::Io, format!("signals: {error}")))?;
+    Ok(async move {
+        if let Some(hangup) = hangup {
+            read_when_asked(https, hangup, &log, stop).await;
+        }
+    })
 }
 
-/// Reads the certificate again whenever it is asked to, until the node ends.
-pub(super) async fn keep_certified(https: Https, mut hangup: Signal, log: Log, mut stop: watch::Receiver<bool>) {
+async fn read_when_asked(https: Option<Https>, mut hangup: Signal, log: &Log, mut stop: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             asked = hangup.recv() => if asked.is_none() { return },
         }
-        match https.read_again() {
-            Ok(()) => log.info("the certificate was read again; connections from now on get it"),
-            Err(problem) => log.warning(&format!("the certificate stays as it was: {problem}")),
+        match https.as_ref().map(Https::read_again) {
+            None => log.info("there is no certificate to read again"),
+            Some(Ok(())) => log.info("the certificate was read again; connections from now on get it"),
+            Some(Err(problem)) => log.warning(&format!("the certificate stays as it was: {problem}")),
         }
     }
 }
