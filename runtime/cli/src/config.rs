@@ -46,6 +46,7 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
         Config::parse(&text)
             .map_err(|message| CliError::new(Code::Configuration, format!("{}: {message}", path.display())))
+            .map_err(|error| error.hint("correct it as the message says; docs/configuration.md has every key"))
     }
 
     fn parse(text: &str) -> Result<Self, String> {

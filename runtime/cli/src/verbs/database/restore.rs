@@ -8,7 +8,7 @@ use lockstep_core::codes::Code;
 use lockstep_core::json::json;
 use lockstep_node::SystemClock;
 
-use crate::context::{Context, Home, lock};
+use crate::context::{Access, Context, Home, lock, open_database};
 use crate::error::{CliError, Exit, file_error};
 use crate::stored::Stored;
 use crate::verbs::doctor;
@@ -28,6 +28,8 @@ pub(super) async fn run(context: &Context, home: &Home, copy: &Path) -> Result<E
     let before = aside(&place)?;
     std::fs::rename(&beside, &place).map_err(|error| file_error(&place, &error))?;
     synced(place.parent().unwrap_or(Path::new(".")))?;
+    // As nodes have it: with a log of its own, which a copy has not.
+    drop(open_database(&home.database, Access::Write).await?);
     let kept = before.as_ref().map(|before| before.display().to_string());
     context.output.document(&json!({
         "database": home.database.as_str(), "from": copy.display().to_string(), "kept": kept.as_deref(),
