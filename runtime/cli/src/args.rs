@@ -97,6 +97,9 @@ pub(crate) enum Verb {
     Verify(verbs::verify::VerifyArgs),
     /// Look for what should be mended before it breaks something
     Doctor(verbs::doctor::DoctorArgs),
+    /// Copy the database while it is written to, put a copy back, see what tables take
+    #[command(subcommand)]
+    Database(verbs::database::DatabaseVerb),
     /// What a code means and what to do
     Explain(verbs::explain::ExplainArgs),
     /// Run the node: answer HTTP and relay notifications until it is told to end
@@ -114,9 +117,6 @@ pub(crate) enum Verb {
     Network(verbs::network::NetworkVerb),
     /// What a node does in a second here, beside a bare writer of the same rows; needs no directory
     Bench(crate::bench::BenchArgs),
-    /// Copy a node's database into another one; what its tables take
-    #[command(subcommand)]
-    Database(verbs::database::DatabaseVerb),
     /// Hold a database to the promise that a node relies on; needs no directory
     #[command(subcommand)]
     Conformance(verbs::conformance::ConformanceVerb),

@@ -15,6 +15,7 @@ pub(crate) use crate::databases::{Access, open_database};
 use crate::databases::{shown, with_password};
 use crate::error::{CliError, file_error};
 use crate::keys::{self, Key};
+use crate::log::Log;
 use crate::output::Output;
 
 /// The global options.
@@ -36,6 +37,8 @@ pub(crate) struct Home {
     pub(crate) database: String,
     /// The same, as it was written.
     pub(crate) named: String,
+    /// Where notices go.
+    pub(crate) log: Log,
 }
 
 impl Context {
@@ -65,7 +68,7 @@ impl Context {
             Some(given) => given.clone(),
             None => resolve(&dir, &config)?,
         };
-        Ok(Home { dir, config, database, named })
+        Ok(Home { dir, config, database, named, log: Log::default() })
     }
 
     /// The key that signs: `--as`, else the configured actor's.
@@ -112,13 +115,14 @@ pub(crate) fn full_name(wanted: &str, participant: &str) -> Result<ActorId, CliE
 impl Home {
     /// What a node on this directory is made of.
     pub(crate) async fn parts(&self) -> Result<Parts, CliError> {
+        let log = self.log.clone();
         Ok(Parts {
             database: open_database(&self.database, Access::Write).await?,
             engine: engine(Some(self.dir.join("cache")))?,
             signer: Arc::new(Key::read(&keys::node_key_path(&self.dir))?.signer),
             clock: Arc::new(SystemClock),
             checkpoint: self.checkpoint(),
-            notice: Arc::new(|text| eprintln!("lockstep: {text}")),
+            notice: Arc::new(move |text| log.warning(text)),
         })
     }
 

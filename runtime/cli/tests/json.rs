@@ -95,6 +95,11 @@ fn every_verb_prints_what_its_schema_says() {
     let suite = format!("sqlite:{}", place.0.join("suite.db").display());
     one("conformance-database", 0, &["conformance", "database", "--url", &suite]);
     one("completions", 0, &["completions", "bash"]);
+    let copy = place.0.join("copy.db").display().to_string();
+    one("database-backup", 0, &["database", "backup", &copy]);
+    one("error", 2, &["database", "backup", &copy]);
+    one("database-restore", 0, &["database", "restore", &copy]);
+    one("database-size", 0, &["database", "size"]);
     one("doctor", 0, &["doctor"]);
     one("doctor-columns", 0, &["doctor", "--columns"]);
     one("error", 2, &["frobnicate"]);
@@ -102,8 +107,7 @@ fn every_verb_prints_what_its_schema_says() {
     let verified = one("verify", 0, &["verify", "--execute"]);
     assert_eq!(verified.get("clean"), Some(&Json::from(true)));
 
-    one("database-size", 0, &["database", "size"]);
-    let (from, to) = (format!("sqlite:{history}"), format!("sqlite:{}", place.0.join("copy.db").display()));
+    let (from, to) = (format!("sqlite:{history}"), format!("sqlite:{}", place.0.join("moved.db").display()));
     let copied = one("database-copy", 0, &["database", "copy", &from, &to]);
     assert_eq!(copied.get("same"), Some(&Json::from(true)));
     one("error", 2, &["database", "copy", &from, &to]);

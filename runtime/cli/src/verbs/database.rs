@@ -1,162 +1,75 @@
-//! `lockstep database`: what is done with a participant's database as a whole.
+//! `lockstep database`: the participant's database as its operator sees it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+mod backup;
+mod copy;
+mod restore;
+mod size;
 
-use clap::{Args, Subcommand};
-use lockstep_core::audit::Report;
+use std::path::PathBuf;
+
+use clap::Subcommand;
 use lockstep_core::codes::Code;
-use lockstep_core::database::{Batch, Database, Page, Snapshot, TableWrites, Write};
-use lockstep_core::json::{Json, Object, json};
-use lockstep_core::tables::{Cell, LOG_HEAD, Row, Table, name};
-use lockstep_node::all_tables;
 
-use crate::check::check;
-use crate::context::{Access, Context, open_database};
-use crate::databases::{shown, stored};
+use crate::context::{Context, Home};
 use crate::error::{CliError, Exit};
-use crate::stored::{Stored, damaged};
 
-/// Rows that are copied at once.
-const PAGE: usize = 512;
-
-/// The log's head while a copy is under way; no node opens a database with such a head.
-const UNDER_WAY: &str = "copying";
-
-/// Verbs of `database`.
+/// What can be done with it.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseVerb {
-    /// Copy a node's database into another one, of any kind, and verify both
-    #[command(
-        after_help = "Example:\n  lockstep database copy sqlite:lockstep.db postgres://me@localhost/sales?schema=acme"
-    )]
-    Copy(CopyArgs),
-    /// What each table takes on the disk, with its indexes
+    /// Copy it as it is at one moment, while a node goes on writing to it
+    #[command(after_help = "Examples:
+  lockstep database backup /backup/acme-monday.db
+  lockstep verify --database sqlite:/backup/acme-monday.db
+
+Keys and the checkpoint are not in it; keep them elsewhere.")]
+    Backup {
+        /// The copy, a file that is not there yet
+        file: PathBuf,
+    },
+    /// Put a copy in its place, unless it is older than what the node signed last; no node may run
+    #[command(after_help = "Examples:
+  lockstep database restore /backup/acme-monday.db
+  lockstep verify                                    afterwards, always
+
+What was there is kept beside it.")]
+    Restore {
+        /// The copy; it stays where it is
+        file: PathBuf,
+    },
+    /// Copy what it holds into another database, of any kind, and verify both
+    #[command(after_help = "Examples:
+  lockstep database copy sqlite:lockstep.db 'postgres://me@localhost/sales?schema=acme'
+
+The configuration stays as it is; the node goes on where it says.")]
+    Copy {
+        /// The database to copy
+        from: String,
+        /// Where to; nothing of Lockstep's may be there yet
+        to: String,
+    },
+    /// Bytes of each table with its indexes, and of an intent
+    #[command(after_help = "Example:\n  lockstep database size")]
     Size,
 }
 
-/// Arguments of `database copy`.
-#[derive(Args, Debug)]
-pub(crate) struct CopyArgs {
-    /// The database to copy
-    from: String,
-    /// Where to; nothing of Lockstep's may be there yet
-    to: String,
-}
-
 pub(crate) async fn run(context: &Context, verb: DatabaseVerb) -> Result<Exit, CliError> {
+    let home = context.home()?;
     match verb {
-        DatabaseVerb::Copy(CopyArgs { from, to }) => copy(context, &from, &to).await,
-        DatabaseVerb::Size => size(context).await,
+        DatabaseVerb::Backup { file } => backup::run(context, &home, &file).await,
+        DatabaseVerb::Restore { file } => restore::run(context, &home, &file).await,
+        DatabaseVerb::Copy { from, to } => copy::run(context, &home, &from, &to).await,
+        DatabaseVerb::Size => size::run(context, &home).await,
     }
 }
 
-async fn copy(context: &Context, from: &str, to: &str) -> Result<Exit, CliError> {
-    let home = context.home()?;
-    let source = open_database(from, Access::Read).await?;
-    let directory = Stored::of(source.clone()).directory().await?;
-    let target = open_database(to, Access::Create).await?;
-    if target.head().await?.is_some() {
-        let message = format!("{} holds a node's tables already", shown(to));
-        return Err(CliError::new(Code::Usage, message).hint("name another file or schema"));
-    }
-    let tables = all_tables(&directory);
-    target.prepare(&tables).await?;
-    let mut snapshot = source.snapshot().await?;
-    let rows = copy_rows(snapshot.as_mut(), target.as_ref(), &tables, context).await?;
-    drop((snapshot, source, target));
-    context.output.note("verifying both");
-    let before = check(&home, from, None, false, &mut |_| {}).await?;
-    let after = check(&home, to, None, false, &mut |_| {}).await?;
-    Ok(show(context, to, &rows, &before, &after))
-}
-
-fn show(context: &Context, to: &str, rows: &BTreeMap<String, u64>, before: &Report, after: &Report) -> Exit {
-    let root = |report: &Report| report.root.map(|root| root.to_string());
-    let same = root(before) == root(after) && before.is_clean() == after.is_clean() && before.counts == after.counts;
-    let counted: Object = rows.iter().map(|(table, count)| (table.clone(), Json::from(*count))).collect();
-    context.output.document(&json!({
-        "rows": Json::Object(counted), "root_from": Json::from(root(before)), "root_to": Json::from(root(after)), "same": same
-    }));
-    let all: u64 = rows.values().sum();
-    context.output.line(format!("{all} rows of {} tables are in {}", rows.len(), shown(to)));
-    if same {
-        context.output.note("to go on there, write it into lockstep.toml as database");
-        return Exit::Done;
-    }
-    context.output.line("the copy does not verify as the original does: lockstep verify --database tells what differs");
-    Exit::Found
-}
-
-/// Copies all tables; back come the rows of each.
-async fn copy_rows(
-    snapshot: &mut dyn Snapshot,
-    target: &dyn Database,
-    tables: &[Table],
-    context: &Context,
-) -> Result<BTreeMap<String, u64>, CliError> {
-    let (mut rows, mut expected, mut head) = (BTreeMap::new(), None, None);
-    for table in tables {
-        context.output.note(format!("copying {}", table.name));
-        let (mut page, mut count) = (Page { after: None, limit: PAGE }, 0);
-        let shared = Arc::new(table.clone());
-        loop {
-            let found = snapshot.page(table, &page).await?;
-            let Some(last) = found.last() else { break };
-            page.after = Some(table.key_positions().into_iter().filter_map(|at| last.get(at).cloned()).collect());
-            count += found.len() as u64;
-            let (heads, others): (Vec<Row>, Vec<Row>) = found.into_iter().partition(|row| is_head(table, row));
-            head = heads.into_iter().next().and_then(|row| row.get(1).and_then(Cell::show)).or(head);
-            let writes = others.into_iter().map(Write::Insert).collect();
-            commit(target, &mut expected, UNDER_WAY, vec![TableWrites { table: shared.clone(), writes }]).await?;
+/// The file of a SQLite database; others have tools of their own for what is asked.
+fn file_of(home: &Home, tool: &str) -> Result<PathBuf, CliError> {
+    match home.database.split_once(':') {
+        Some(("sqlite", file)) => Ok(PathBuf::from(file)),
+        other => {
+            let kind = other.map_or("this", |(kind, _)| kind);
+            let message = format!("of a {kind} database this is asked with its own tools");
+            Err(CliError::new(Code::Usage, message).hint(tool))
         }
-        rows.insert(table.name.clone(), count);
     }
-    let head = head.ok_or_else(|| damaged("it has no log head"))?;
-    commit(target, &mut expected, &head, Vec::new()).await?;
-    Ok(rows)
-}
-
-fn is_head(table: &Table, row: &Row) -> bool {
-    table.name == name::META && row.first().and_then(Cell::as_str) == Some(LOG_HEAD)
-}
-
-async fn commit(
-    target: &dyn Database,
-    expected: &mut Option<String>,
-    head: &str,
-    tables: Vec<TableWrites>,
-) -> Result<(), CliError> {
-    let batch = Batch { expected_head: expected.take(), head: head.to_owned(), tables };
-    let failed = |error: lockstep_core::database::CommitError| {
-        let hint = "remove what is there and copy again";
-        CliError::new(Code::DatabaseUnavailable, format!("the copy was not finished: {error}")).hint(hint)
-    };
-    target.commit(&batch).await.map_err(failed)?;
-    *expected = Some(head.to_owned());
-    Ok(())
-}
-
-async fn size(context: &Context) -> Result<Exit, CliError> {
-    let home = context.home()?;
-    let open = Stored::open(&home).await?;
-    let managed = all_tables(&open.directory().await?);
-    let sql = format!("SELECT count(*) FROM {}", name::INTENT);
-    let intents = open.database().query(&sql, 1).await?;
-    let intents = intents.rows.first().and_then(|row| row.first()).and_then(Cell::as_count).unwrap_or(0);
-    let found = stored(&home.database).await?.into_iter();
-    let mut tables: Vec<(String, u64)> = found
-        .filter(|(table, _)| managed.iter().any(|known| known.name == *table))
-        .map(|(table, stored)| (table, stored.pages))
-        .collect();
-    tables.sort_by_key(|(table, bytes)| (std::cmp::Reverse(*bytes), table.clone()));
-    let each = tables.iter().map(|(_, bytes)| bytes).sum::<u64>() / intents.max(1);
-    let document = tables.iter().map(|(table, bytes)| (table.clone(), Json::from(*bytes)));
-    let document: Object = document.chain([("per_intent".to_owned(), Json::from(each))]).collect();
-    context.output.document(&Json::Object(document));
-    let rows: Vec<Vec<String>> =
-        tables.into_iter().map(|(table, bytes)| vec![table, format!("{:.1}", bytes as f64 / 1024.0)]).collect();
-    context.output.table(&["table", "KiB"], &rows);
-    context.output.line(format!("{each} bytes an intent, of {intents}"));
-    Ok(Exit::Done)
 }

@@ -49,6 +49,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,
         Verb::Verify(args) => verify::run(&context, args).await,
         Verb::Doctor(args) => doctor::run(&context, args).await,
+        Verb::Database(verb) => database::run(&context, verb).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
         Verb::Token(args) => token::run(&context, args).await,
@@ -56,7 +57,6 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
         Verb::Bench(args) => crate::bench::run(&context, args).await,
-        Verb::Database(verb) => database::run(&context, verb).await,
         Verb::Conformance(verb) => conformance::run(&context, verb).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
