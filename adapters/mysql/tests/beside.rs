@@ -288,8 +288,8 @@ async fn what_a_contract_may_say_at_any_length_fits() {
         ("lockstep_outbox", row(&table("lockstep_outbox"), &[("type", long.clone()), ("last_error", long.clone())])),
     ];
     database.commit(&batch(Some("one"), "two", rows)).await.unwrap();
-    assert_eq!(column(&database, "lockstep_intent", "reason").await, [long.clone()]);
-    assert_eq!(column(&database, "lockstep_outbox", "type").await, [long]);
+    assert_eq!(column(&database, "lockstep_intent", "reason").await.first(), Some(&long));
+    assert_eq!(column(&database, "lockstep_outbox", "type").await.first(), Some(&long));
 }
 
 #[tokio::test]
