@@ -128,6 +128,11 @@ pub(crate) fn reading_options(path: &Path) -> SqliteConnectOptions {
     common_options(path).read_only(true).pragma("query_only", "ON")
 }
 
+/// To copy all of it into another file, which `query_only` would not let happen. The file itself is not written.
+pub(crate) fn copying_options(path: &Path) -> SqliteConnectOptions {
+    common_options(path).read_only(true)
+}
+
 /// FULL is what makes a commit durable in WAL mode: the log is synced before COMMIT returns.
 pub(crate) fn writing_options(path: &Path) -> SqliteConnectOptions {
     common_options(path)

@@ -3,12 +3,13 @@
 //! The modules mirror those of the other adapters: `connect` opens and refuses, `ddl` makes the tables
 //! and `views` the views beside them, `bind` turns cells into arguments and stored values into cells,
 //! `write` turns a batch into statements, `commit` is the one committer, `read` and `query` everything that
-//! reads, `outbox` the deliveries, `peers` what is noted of other nodes. `bare` writes rows with nothing around it, to
-//! measure against, `naive` does what an application without evidence does, and `export` writes rows out, for the
-//! same.
+//! reads, `outbox` the deliveries, `peers` what is noted of other nodes. `backup` copies the file while others
+//! write to it. `bare` writes rows with nothing around it, to measure against, `naive` does what an application without
+//! evidence does, and `export` writes rows out, for the same.
 //!
 //! It owns how rows are stored, nothing of what they mean. See the crate's README for the life of a commit.
 
+mod backup;
 pub mod bare;
 mod bind;
 pub mod client;
@@ -29,6 +30,7 @@ use lockstep_core::database::{
 };
 use lockstep_core::tables::{Cell, Row, Table};
 
+pub use backup::backup;
 pub use connect::{APPLICATION_ID, FORMAT, SqliteConfig, SqliteDatabase};
 
 impl Database for SqliteDatabase {

@@ -97,6 +97,9 @@ pub(crate) enum Verb {
     Verify(verbs::verify::VerifyArgs),
     /// Look for what should be mended before it breaks something
     Doctor(verbs::doctor::DoctorArgs),
+    /// Copy the database while it is written to, put a copy back, see what tables take
+    #[command(subcommand)]
+    Database(verbs::database::DatabaseVerb),
     /// What a code means and what to do
     Explain(verbs::explain::ExplainArgs),
     /// Run the node: answer HTTP and relay notifications until it is told to end

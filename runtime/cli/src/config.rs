@@ -1,17 +1,17 @@
 //! `lockstep.toml`: read once, here.
 
+mod keys;
+
 use std::path::Path;
 
 use lockstep_core::codes::Code;
 use toml::{Table, Value};
 
 use crate::error::{CliError, file_error};
+use keys::{BROKER_KEYS, KEYS, only_known};
 
 /// The file's name in a node's directory.
 pub(crate) const FILE: &str = "lockstep.toml";
-
-const KEYS: &[&str] = &["node", "participant", "database", "actor", "listen", "tls_cert", "tls_key", "broker"];
-const BROKER_KEYS: &[&str] = &["name", "url"];
 
 /// A broker that notifications are relayed to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +46,7 @@ impl Config {
         let text = std::fs::read_to_string(&path).map_err(|error| file_error(&path, &error))?;
         Config::parse(&text)
             .map_err(|message| CliError::new(Code::Configuration, format!("{}: {message}", path.display())))
+            .map_err(|error| error.hint("correct it as the message says; docs/configuration.md has every key"))
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -93,7 +94,7 @@ impl Config {
             format!("# HTTP for other machines goes over TLS.\ntls_cert = \"{certificate}\"\ntls_key = \"{key}\"\n")
         });
         format!(
-            "# A node of Lockstep. `lockstep help` says what can be set here.\n\
+            "# A node of Lockstep; docs/configuration.md has every key.\n\
              node = \"{}\"\n\
              participant = \"{}\"\n\
              # The participant's own database; a relative file is relative to this directory.\n\
@@ -116,16 +117,6 @@ fn need(table: &Table, key: &str) -> Result<String, String> {
         Some(Value::String(text)) => Ok(text.clone()),
         Some(_) => Err(format!("{key} is a text: {key} = \"…\"")),
         None => Err(format!("{key} is missing")),
-    }
-}
-
-fn only_known(table: &Table, known: &[&str]) -> Result<(), String> {
-    match table.keys().find(|key| !known.contains(&key.as_str())) {
-        None => Ok(()),
-        Some(key) => {
-            let like = known.iter().min_by_key(|known| distance(known, key)).copied().unwrap_or_default();
-            Err(format!("key {key} is not known; did you mean {like}?"))
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use lockstep_vm::{WasmConfig, WasmEngine};
 use crate::config::{Config, FILE};
 use crate::error::{CliError, file_error};
 use crate::keys::{self, Key};
+use crate::log::Log;
 use crate::output::Output;
 
 /// The global options.
@@ -33,6 +34,8 @@ pub(crate) struct Home {
     pub(crate) database: String,
     /// The same, as it was written.
     pub(crate) named: String,
+    /// Where notices go.
+    pub(crate) log: Log,
 }
 
 impl Context {
@@ -59,7 +62,7 @@ impl Context {
         let config = Config::read(&dir)?;
         let named = self.database.clone().unwrap_or_else(|| config.database.clone());
         let database = if self.database.is_none() { resolve(&dir, &named) } else { named.clone() };
-        Ok(Home { dir, config, database, named })
+        Ok(Home { dir, config, database, named, log: Log::default() })
     }
 
     /// The key that signs: `--as`, else the configured actor's.
@@ -106,13 +109,14 @@ pub(crate) fn full_name(wanted: &str, participant: &str) -> Result<ActorId, CliE
 impl Home {
     /// What a node on this directory is made of.
     pub(crate) async fn parts(&self) -> Result<Parts, CliError> {
+        let log = self.log.clone();
         Ok(Parts {
             database: open_database(&self.database, Access::Write).await?,
             engine: engine(Some(self.dir.join("cache")))?,
             signer: Arc::new(Key::read(&keys::node_key_path(&self.dir))?.signer),
             clock: Arc::new(SystemClock),
             checkpoint: self.checkpoint(),
-            notice: Arc::new(|text| eprintln!("lockstep: {text}")),
+            notice: Arc::new(move |text| log.warning(text)),
         })
     }
 

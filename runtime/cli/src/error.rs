@@ -35,11 +35,13 @@ pub(crate) struct CliError {
     pub(crate) hint: Option<String>,
     /// The format that a database says it has, where this version does not know it.
     pub(crate) format: Option<String>,
+    /// Whether a log has it already, where nothing else must stand.
+    pub(crate) logged: bool,
 }
 
 impl CliError {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        CliError { code, message: message.into(), hint: None, format: None }
+        CliError { code, message: message.into(), hint: None, format: None, logged: false }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {

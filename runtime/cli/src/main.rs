@@ -12,6 +12,7 @@ mod context;
 mod demo;
 mod error;
 mod keys;
+mod log;
 mod organisation;
 mod output;
 mod relaying;
@@ -62,7 +63,7 @@ fn main() -> ExitCode {
 fn fail(output: Output, error: &CliError) -> ExitCode {
     if output.json {
         output.raw(&error.to_json().canonical());
-    } else {
+    } else if !error.logged {
         eprintln!("{} {}", output.styled(Style::Bad, &format!("error[{}]:", error.code)), error.message);
         eprintln!("  {}", error.hint_text());
     }

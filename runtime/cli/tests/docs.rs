@@ -70,6 +70,12 @@ fn over_http() {
     execute("docs/http.md");
 }
 
+/// Setting up, watching, copies, the way out.
+#[test]
+fn operating() {
+    execute("docs/operating.md");
+}
+
 /// Two organisations and an observer, each a process of its own.
 #[test]
 fn with_your_counterparty() {

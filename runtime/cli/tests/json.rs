@@ -93,6 +93,11 @@ fn every_verb_prints_what_its_schema_says() {
     one("explain-list", 0, &["explain", "--list"]);
     one("error", 2, &["explain", "stale"]);
     one("completions", 0, &["completions", "bash"]);
+    let copy = place.0.join("copy.db").display().to_string();
+    one("database-backup", 0, &["database", "backup", &copy]);
+    one("error", 2, &["database", "backup", &copy]);
+    one("database-restore", 0, &["database", "restore", &copy]);
+    one("database-size", 0, &["database", "size"]);
     one("doctor", 0, &["doctor"]);
     one("doctor-columns", 0, &["doctor", "--columns"]);
     one("error", 2, &["frobnicate"]);

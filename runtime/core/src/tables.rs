@@ -611,6 +611,7 @@ fn log() -> Table {
         .derived("level", Kind::Integer, "log leaves", "Tile level; its hashes stand at tree level 6 times this")
         .derived("position", Kind::Integer, "log leaves", "Tile index at that level, from 0")
         .derived("hashes", Kind::Bytes, "log leaves", "Hashes of complete subtrees, 32 bytes each")
+        .index(&["position"])
         .done()
 }
 
@@ -622,6 +623,7 @@ fn checkpoint() -> Table {
         .derived("time", Kind::Timestamp, "log leaves", "Time of the last leaf covered")
         .derived("previous", Kind::Integer, "log leaves", "Size of the checkpoint before, 0 for the first")
         .sealed("note", Kind::LongText, "node's signature", "C2SP signed note")
+        .index(&["size"])
         .done()
 }
 

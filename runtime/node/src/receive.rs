@@ -30,6 +30,8 @@ use crate::submit::{Decided, Job, SubmitError, Verdicts, Work};
 
 /// How far another node's clock may be ahead.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(300);
+/// Shares that are compared together; what comes behind them is compared while these are committed.
+const TOGETHER: usize = 128;
 /// A node that executes to compare gets so many times what a sequencer allows.
 const GENEROSITY: u64 = 8;
 
@@ -71,18 +73,26 @@ impl Node {
     /// # Errors
     /// [`SubmitError`] where the node cannot take it in now.
     pub async fn receive(&self, from: &str, shares: Vec<Share>, timeout: Duration) -> Result<Vec<Taken>, SubmitError> {
-        let verdicts = Verdicts::default();
-        let (from, shares) = (from.to_owned(), Arc::new(shares));
-        let work = Work::Received { from, shares, verdicts: verdicts.clone() };
-        let waiting = self.queue(work).await?;
-        match tokio::time::timeout(timeout, waiting).await {
-            Err(_) => Err(SubmitError::TimedOut(timeout)),
-            Ok(Err(_)) => Err(SubmitError::Stopped(self.stop_reason())),
-            Ok(Ok(result)) => {
-                result?;
-                Ok(verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        let (mut begun, mut rest) = (Vec::new(), shares.into_iter());
+        loop {
+            let part: Vec<Share> = rest.by_ref().take(TOGETHER).collect();
+            if part.is_empty() {
+                break;
             }
+            let verdicts = Verdicts::default();
+            let work = Work::Received { from: from.to_owned(), shares: Arc::new(part), verdicts: verdicts.clone() };
+            begun.push((self.queue(work).await?, verdicts));
         }
+        let (deadline, mut taken) = (tokio::time::Instant::now() + timeout, Vec::new());
+        for (waiting, verdicts) in begun {
+            match tokio::time::timeout_at(deadline, waiting).await {
+                Err(_) => return Err(SubmitError::TimedOut(timeout)),
+                Ok(Err(_)) => return Err(SubmitError::Stopped(self.stop_reason())),
+                Ok(Ok(result)) => result?,
+            };
+            taken.append(&mut verdicts.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        Ok(taken)
     }
 }
 

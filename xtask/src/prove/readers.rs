@@ -5,7 +5,7 @@
 //! intents, as long as the 99th of a hundred events arrives within a second of being decided. Some readers read
 //! nothing all the while. Every reader must have every event once, in order.
 
-mod crowd;
+pub(super) mod crowd;
 mod node;
 
 use std::path::Path;
@@ -45,7 +45,7 @@ pub(super) fn run(job: &mut Job) -> Result<(), String> {
 async fn one(folder: &Path, idle: u64, busy: u64) -> Result<Totals, String> {
     let node = Node::start(folder)?;
     let mut totals = Totals::default();
-    let stuck = Crowd::stuck(&node, STUCK).await?;
+    let stuck = Crowd::stuck(node.followed(), STUCK).await?;
     wait(&node, idle, &mut totals).await?;
     follow(&node, busy, &mut totals).await?;
     totals.count("stuck_readers", STUCK as u64);
@@ -57,7 +57,7 @@ async fn one(folder: &Path, idle: u64, busy: u64) -> Result<Totals, String> {
 /// Many who wait, and one event to all of them.
 async fn wait(node: &Node, idle: u64, totals: &mut Totals) -> Result<(), String> {
     let before = node.resident()?;
-    let crowd = Crowd::gather(node, idle).await?;
+    let crowd = Crowd::gather(node.followed(), idle).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let each = node.resident()?.saturating_sub(before) / idle;
     node.submit(1).await?;
@@ -75,7 +75,7 @@ async fn wait(node: &Node, idle: u64, totals: &mut Totals) -> Result<(), String>
 
 /// Fewer who follow more and more, until it comes late.
 async fn follow(node: &Node, busy: u64, totals: &mut Totals) -> Result<(), String> {
-    let crowd = Crowd::gather(node, busy).await?;
+    let crowd = Crowd::gather(node.followed(), busy).await?;
     let (mut rate, mut held, mut p99, mut events) = (RATES.start, 0, Duration::ZERO, 0);
     while RATES.contains(&rate) {
         let (began, sent) = (Instant::now(), node.submit_at(rate, STEP).await?);

@@ -4,6 +4,8 @@
 
 mod secrets;
 
+pub(crate) use secrets::{checkpoint, node_key};
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,11 +44,11 @@ pub(crate) struct DoctorArgs {
 }
 
 /// One thing looked at: whether it is well, what was seen, and how to mend it.
-struct Finding {
-    name: &'static str,
-    ok: bool,
-    detail: String,
-    fix: Option<String>,
+pub(crate) struct Finding {
+    pub(crate) name: &'static str,
+    pub(crate) ok: bool,
+    pub(crate) detail: String,
+    pub(crate) fix: Option<String>,
 }
 
 impl Finding {
@@ -106,7 +108,9 @@ async fn columns(context: &Context) -> Result<Exit, CliError> {
 async fn look(home: &Home) -> Vec<Finding> {
     let mut found =
         vec![Finding::well("configuration", format!("node {} of {}", home.config.node, home.config.participant))];
+    found.extend(secrets::certificate(home));
     found.push(disk(&home.dir));
+    found.push(file_system(home));
     found.push(match engine(Some(home.dir.join("cache"))) {
         Ok(_) => Finding::well("engine", "contracts can be executed here"),
         Err(error) => Finding::of("engine", &error),
@@ -147,6 +151,28 @@ fn disk(dir: &Path) -> Finding {
             Finding::well("disk", detail)
         }
         Err(error) => Finding::ill("disk", format!("cannot tell how much is free: {error}"), "look with df"),
+    }
+}
+
+/// File systems of other machines: SQLite's log needs memory that its users share, and a sync that means something.
+const OF_OTHERS: [(u64, &str); 5] =
+    [(0x6969, "NFS"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB"), (0x517B, "SMB"), (0x6573_5546, "FUSE")];
+
+/// Whether a sync can be believed, as far as the file system says what it is.
+fn file_system(home: &Home) -> Finding {
+    let path = home.database.strip_prefix("sqlite:").map(Path::new);
+    let place = path.and_then(Path::parent).filter(|place| place.is_dir()).unwrap_or(&home.dir);
+    let shown = place.display();
+    match rustix::fs::statfs(place) {
+        Ok(found) => match OF_OTHERS.iter().find(|(kind, _)| u64::try_from(found.f_type).is_ok_and(|of| of == *kind)) {
+            Some((_, name)) => Finding::ill(
+                "file_system",
+                format!("{shown} is on {name}"),
+                "move the directory to a disk of this machine; SQLite cannot share its log, nor rely on a sync, over a network",
+            ),
+            None => Finding::well("file_system", format!("{shown} is on a file system of this machine")),
+        },
+        Err(error) => Finding::ill("file_system", format!("{shown}: {error}"), "look with findmnt --target"),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::{Config, FILE};
 use crate::context::{Access, Context, Home, lock, open_database};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::{Key, actor_key_path, node_key_path};
+use crate::log::Log;
 
 /// Arguments of `init`.
 #[derive(Args, Debug)]
@@ -102,7 +103,7 @@ pub(crate) async fn make(
         Some(url) => url.to_owned(),
         None => format!("sqlite:{}", dir.join("lockstep.db").display()),
     };
-    let home = Home { dir: dir.to_owned(), named: config.database.clone(), config, database: url };
+    let home = Home { dir: dir.to_owned(), named: config.database.clone(), config, database: url, log: Log::default() };
     // The database is made first and the configuration last: a directory without it is no node's.
     drop(open_database(&home.database, Access::Create).await?);
     node_key.write(&node_key_path(dir))?;

@@ -5,6 +5,7 @@ pub(crate) mod called;
 pub(crate) mod completions;
 pub(crate) mod contract;
 pub(crate) mod contracts;
+pub(crate) mod database;
 pub(crate) mod directory;
 pub(crate) mod doctor;
 pub(crate) mod explain;
@@ -47,6 +48,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Notifications(args) => feed::run_notifications(&context, args).await,
         Verb::Verify(args) => verify::run(&context, args).await,
         Verb::Doctor(args) => doctor::run(&context, args).await,
+        Verb::Database(verb) => database::run(&context, verb).await,
         Verb::Explain(args) => explain::run(&context, &args),
         Verb::Run(args) => run::run(&context, args).await,
         Verb::Token(args) => token::run(&context, args).await,

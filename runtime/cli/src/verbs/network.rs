@@ -19,6 +19,7 @@ use crate::config::{Config, FILE};
 use crate::context::{Access, Context, Home, lock, open_database};
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::{Key, actor_key_path, node_key_path};
+use crate::log::Log;
 use crate::stored::Stored;
 use crate::verbs::directory::change;
 use crate::verbs::init;
@@ -243,7 +244,7 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
         Some(url) => url.clone(),
         None => format!("sqlite:{}", dir.join("lockstep.db").display()),
     };
-    let home = Home { dir: dir.clone(), named: config.database.clone(), config, database };
+    let home = Home { dir: dir.clone(), named: config.database.clone(), config, database, log: Log::default() };
     drop(open_database(&home.database, Access::Create).await?);
     join_network(&home.parts().await?, &node, &events).await?;
     let file = dir.join(FILE);

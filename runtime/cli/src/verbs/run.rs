@@ -1,5 +1,7 @@
 //! `lockstep run`: a node as a process of its own, with everything that it listens on.
 
+mod door;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,15 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use lockstep_core::codes::Code;
 use lockstep_core::crypto::PublicKey;
-use lockstep_core::database::Pending;
 use lockstep_core::json::json;
 use lockstep_core::transport::Bounds;
-use lockstep_node::{
-    Handshake, HttpConfig, HttpServer, Network, Node, Serving, Wire, keep_connected, keep_noted, keep_relaying,
-};
-use lockstep_tls::{HttpsAcceptor, TlsTransport};
+use lockstep_node::{HttpConfig, HttpServer, Network, Node, Serving, keep_connected, keep_noted, keep_relaying};
+use lockstep_tls::TlsTransport;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -24,9 +22,11 @@ use tokio::task::JoinSet;
 use crate::context::{Context, Home, lock};
 use crate::error::{CliError, Exit};
 use crate::keys::{Key, node_key_path};
+use crate::log::{Log, LogFormat};
 use crate::relaying::{brokers, relay};
 use crate::running::Running;
 use crate::way::Started;
+use door::{Door, keep_certified};
 
 /// How long the end may take; longer only where the database does not take what was decided.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
@@ -37,31 +37,44 @@ const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
   lockstep run
   lockstep run --listen 127.0.0.1:0          a free port; the first line on stdout says which
   lockstep run --listen 0.0.0.0:7443         for other machines, by HTTPS: lockstep.toml names tls_cert and tls_key
+  lockstep run --log json 2>> node.log       a JSON object a line
+  kill -HUP PID                              reads the certificate again
   curl --data-binary @signed.json 'http://127.0.0.1:7400/v1/intents?wait=10s'")]
 pub(crate) struct RunArgs {
     /// Where HTTP is answered: an address and a port, 0 for a free one; any but loopback needs tls_cert and tls_key
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
     listen: String,
+    /// How lines on standard error look
+    #[arg(long, value_enum, default_value_t = LogFormat::Human, value_name = "FORMAT")]
+    log: LogFormat,
 }
 
 pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliError> {
-    let home = context.home()?;
-    let door = Door::of(&args.listen, &home)?;
+    let mut home = context.home()?;
+    home.log = Log::of_node(args.log, &home.config.node, context.output.quiet);
+    let log = home.log.clone();
+    live(context, &home, &args.listen).await.map_err(|error| log.error(error))
+}
+
+/// From the first look at what it needs to the last answer.
+async fn live(context: &Context, home: &Home, listen: &str) -> Result<Exit, CliError> {
+    let door = Door::of(listen, home)?;
     let mut ending = Ending::new()?;
-    let started = Started::on(&home, lock(&home.dir)?).await?;
+    let started = Started::on(home, lock(&home.dir)?).await?;
     let node = started.node.clone();
     let mut work = Work::new();
-    let (url, own) = work.listen(&node, door).await?;
-    work.connect(&node, &home).await?;
-    work.relay(&node, &home)?;
-    let announced = Running::announce(&home, &own)?;
-    ready(context, &home, &node, &url);
+    let (url, own) = work.listen(&node, door, &home.log).await?;
+    work.connect(&node, home).await?;
+    work.relay(&node, home)?;
+    let announced = Running::announce(home, &own)?;
+    home.log.info(&format!("ready {url}, in network {}", node.directory().network()));
+    ready(context, home, &node, &url);
     let reason = tokio::select! {
         () = ending.asked() => None,
         reason = node.ended() => Some(reason),
     };
-    context.output.note("draining: what was taken is ended, nothing more is taken");
-    let drained = tokio::time::timeout(DRAIN_PATIENCE, drain(work, &node, &home)).await;
+    home.log.info("draining: what was taken is ended, nothing more is taken");
+    let drained = tokio::time::timeout(DRAIN_PATIENCE, drain(work, &node, home)).await;
     drop((announced, started));
     match (drained, reason) {
         (_, Some(reason)) => Err(CliError::new(Code::DatabaseUnavailable, format!("the node has stopped: {reason}"))),
@@ -70,45 +83,6 @@ pub(crate) async fn run(context: &Context, args: RunArgs) -> Result<Exit, CliErr
             Err(CliError::new(Code::DatabaseUnavailable, message))
         }
         (Ok(drained), None) => drained.map(|()| Exit::Done),
-    }
-}
-
-/// Where and how HTTP is answered.
-struct Door {
-    address: SocketAddr,
-    /// Set where other machines can reach it.
-    tls: Option<Https>,
-}
-
-impl Door {
-    /// What goes over a network that others share must not be read by them: so it is TLS or nothing.
-    fn of(text: &str, home: &Home) -> Result<Self, CliError> {
-        let usage = |message: String| CliError::new(Code::Usage, message);
-        let address: SocketAddr = text
-            .replace("localhost:", "127.0.0.1:")
-            .parse()
-            .map_err(|_| usage(format!("{text} is no address; write 127.0.0.1:7400")))?;
-        if address.ip().is_loopback() {
-            return Ok(Door { address, tls: None });
-        }
-        let Some((certificate, key)) = &home.config.tls else {
-            let message = format!("{text} can be reached from other machines, and there is no certificate for TLS");
-            let hint = "set tls_cert and tls_key in lockstep.toml (PEM files), or listen on 127.0.0.1 or [::1]";
-            return Err(usage(message).hint(hint));
-        };
-        let acceptor = HttpsAcceptor::read(&home.dir.join(certificate), &home.dir.join(key));
-        let acceptor = acceptor.map_err(|message| CliError::new(Code::Configuration, message))?;
-        Ok(Door { address, tls: Some(Https(acceptor)) })
-    }
-}
-
-/// TLS as the door wants it.
-#[derive(Clone)]
-struct Https(HttpsAcceptor);
-
-impl Handshake for Https {
-    fn accept(&self, stream: TcpStream) -> Pending<'_, std::io::Result<Box<dyn Wire>>> {
-        Box::pin(async move { self.0.accept(stream).await.map(|stream| Box::new(stream) as Box<dyn Wire>) })
     }
 }
 
@@ -155,8 +129,9 @@ impl Work {
     }
 
     /// Answers HTTP; the URLs say where, for others and for commands on this machine.
-    async fn listen(&mut self, node: &Node, door: Door) -> Result<(String, String), CliError> {
+    async fn listen(&mut self, node: &Node, door: Door, log: &Log) -> Result<(String, String), CliError> {
         let server = self.bind(node, door.address, bounds()).await?;
+        self.tasks.spawn(keep_certified(door.tls.clone(), log.clone(), self.stop.subscribe())?);
         let Some(tls) = door.tls else {
             let url = format!("http://{}", server.address());
             self.tasks.spawn(server.serve());

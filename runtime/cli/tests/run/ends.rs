@@ -1,8 +1,9 @@
 //! How a node ends, and what is there after it.
 
 use std::collections::BTreeSet;
+use std::net::TcpStream;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lockstep_core::json::Json;
 
@@ -67,6 +68,21 @@ fn interrupted_it_ends_as_well() {
     let mut node = Daemon::start(&place, &[]);
     node.signal("INT");
     assert_eq!(node.ended(), (Some(0), String::new()));
+}
+
+#[test]
+fn who_has_not_asked_for_anything_is_not_waited_for() {
+    let place = Place::sale("run-idle");
+    let mut node = Daemon::start(&place, &[]);
+    let idle: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(node.address()).unwrap()).collect();
+    let health = ask(&node.address(), "GET", "/health/live", "text/plain", b"").unwrap();
+    assert_eq!(health.status, 200, "those who came before are accepted by now");
+    let begun = Instant::now();
+    node.signal("TERM");
+    assert_eq!(node.ended(), (Some(0), String::new()));
+    // A head may take ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(idle);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod door;
 mod ends;
 mod http;
+mod logs;
 mod read;
 mod secure;
 mod seller;

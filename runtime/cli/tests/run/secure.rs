@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -13,8 +14,13 @@ use crate::http::{ask, take_apart};
 use crate::support::daemon::Daemon;
 use crate::support::{Place, root};
 
+/// A certificate and its key.
+fn pair(of: &str) -> [PathBuf; 2] {
+    ["cert.pem", "key.pem"].map(|file| root().join("adapters/tls/tests").join(of).join(file))
+}
+
 fn files() -> [String; 2] {
-    ["cert.pem", "key.pem"].map(|file| root().join("adapters/tls/tests/localhost").join(file).display().to_string())
+    pair("localhost").map(|file| file.display().to_string())
 }
 
 fn configure(place: &Place, more: &str) {
@@ -26,8 +32,13 @@ fn configure(place: &Place, more: &str) {
 
 /// A GET over TLS by somebody who trusts the certificate.
 fn get(port: &str, path: &str, token: &str) -> crate::http::Answer {
+    get_trusting("localhost", port, path, token).unwrap()
+}
+
+/// A GET over TLS by somebody who trusts one certificate; nothing where the node shows another.
+fn get_trusting(trusted: &str, port: &str, path: &str, token: &str) -> Option<crate::http::Answer> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(&files()[0]).unwrap()).unwrap();
+    roots.add(CertificateDer::from_pem_file(&pair(trusted)[0]).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -41,10 +52,10 @@ fn get(port: &str, path: &str, token: &str) -> crate::http::Answer {
     let mut stream = StreamOwned::new(connection, socket);
     let head =
         format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(head.as_bytes()).ok()?;
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
-    take_apart(&answer).unwrap()
+    take_apart(&answer)
 }
 
 #[test]
@@ -72,5 +83,35 @@ fn other_machines_are_listened_to_over_tls_or_not_at_all() {
     // Commands on this machine go through it all the same.
     place.well(&["submit", "house_sale.offer", "acme:sale-1", "--as", "bob", "--args", r#"{"price":"341000.00"}"#]);
     place.well(&["actor", "add", "carol"]);
+    node.stop();
+}
+
+#[test]
+fn a_certificate_is_read_again_when_the_node_is_asked_to() {
+    let place = Place::sale("run-tls-again");
+    let put = |of: &str| {
+        for file in pair(of) {
+            std::fs::copy(&file, place.dir().join(file.file_name().unwrap())).unwrap();
+        }
+    };
+    put("localhost");
+    configure(&place, "tls_cert = \"cert.pem\"\ntls_key = \"key.pem\"");
+    let node = Daemon::start_at(&place, "0.0.0.0:0");
+    let port = node.first.trim().strip_prefix("ready https://0.0.0.0:").unwrap().to_owned();
+    let shown = |which: &str| get_trusting(which, &port, "/health/live", "").is_some_and(|answer| answer.status == 200);
+    assert!(shown("localhost") && !shown("renewed"));
+    // Half of a renewal is none: the certificate that is there goes on.
+    std::fs::copy(&pair("renewed")[0], place.dir().join("cert.pem")).unwrap();
+    node.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(shown("localhost") && !shown("renewed"));
+    put("renewed");
+    node.signal("HUP");
+    let until = Instant::now() + Duration::from_secs(20);
+    while !shown("renewed") {
+        assert!(Instant::now() < until, "the certificate is not read again");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(!shown("localhost"));
     node.stop();
 }

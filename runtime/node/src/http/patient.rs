@@ -1,10 +1,13 @@
 //! A connection that is cut when the other side takes nothing of what is sent to it for too long.
 //!
-//! Nothing above could do it: who waits for room to send does not ask for more, and so is never asked itself.
+//! Nothing above could do it: who waits for room to send does not ask for more, and so is never asked itself. It also
+//! knows whether the other side has said anything yet, which nobody above is told.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,11 +20,18 @@ pub(super) struct Patient<S> {
     patience: Duration,
     /// Runs while a write waits; most never do.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Whether a byte has come in.
+    heard: Arc<AtomicBool>,
 }
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Patient { stream, patience, waiting: None }
+        Patient { stream, patience, waiting: None, heard: Arc::default() }
+    }
+
+    /// True from the first byte on that comes in.
+    pub(super) fn heard(&self) -> Arc<AtomicBool> {
+        self.heard.clone()
     }
 
     /// What a write came to, or that it waited too long.
@@ -45,7 +55,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.heard.store(true, Ordering::Relaxed);
+        }
+        read
     }
 }
 

@@ -146,9 +146,13 @@ async fn connection(
     // Answers are small and wanted at once.
     drop(stream.set_nodelay(true));
     let Some(handshake) = handshake else { return speak(http, router, stream, peer).await };
-    let patience = http.config.head_patience;
+    let (patience, mut stop) = (http.config.head_patience, http.stop.clone());
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(patience, handshake.accept(stream)) => shaken,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
     // How a connection breaks is the caller's business; it cannot be told.
-    if let Ok(Ok(wire)) = tokio::time::timeout(patience, handshake.accept(stream)).await {
+    if let Ok(Ok(wire)) = shaken {
         speak(http, router, wire, peer).await;
     }
 }
@@ -169,12 +173,17 @@ async fn speak(http: Arc<Http>, router: Router, wire: impl Wire, peer: SocketAdd
             answer
         }
     });
+    let heard = wire.heard();
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(head_patience).max_buf_size(BUFFER_BYTES);
     let mut served = std::pin::pin!(builder.serve_connection(TokioIo::new(wire), service));
     tokio::select! {
         ended = served.as_mut() => return drop(ended),
         _ = stop.wait_for(|stop| *stop) => {}
+    }
+    // Who has not begun to ask is not waited for; hyper would, for as long as a head may take.
+    if !heard.load(Ordering::Relaxed) {
+        return;
     }
     served.as_mut().graceful_shutdown();
     drop(served.await);

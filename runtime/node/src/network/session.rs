@@ -20,7 +20,7 @@ use crate::open::Node;
 use crate::shelf::Shelf;
 
 /// Outcomes looked at for one message of a feed.
-const PAGE: usize = 256;
+const PAGE: usize = 1024;
 /// An empty frame goes out after so long without another: both sides know then that the connection lives.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How long taking in what came last may go on after the end.

@@ -28,9 +28,10 @@ const PLAIN: Case =
 /// File descriptors of a node that has few: more than it needs, fewer than it is asked for.
 const DESCRIPTORS: u32 = 96;
 
-pub(super) const CASES: [Case; 9] = [
+pub(super) const CASES: [Case; 10] = [
     Case { name: "disk full", needs: no_mount, prepare: small_disk, work: full, clean: unmount, ..PLAIN },
     Case { name: "disk read-only", needs: no_mount, prepare: small_disk, work: read_only, clean: unmount, ..PLAIN },
+    Case { name: "files made read-only", needs: no_immutable, work: immutable, clean: mutable_again, ..PLAIN },
     Case { name: "database locked", work: locked, ..PLAIN },
     Case { name: "database removed", work: removed, ..PLAIN },
     Case { name: "clock stepped back", needs: no_faketime, before: under_faketime, work: stepped_back, ..PLAIN },
@@ -110,6 +111,41 @@ fn read_only(trouble: &mut Trouble<'_>) -> Result<(), String> {
     });
     run("mount", &["-o", "remount,rw", &shown])?;
     (trouble.process, trouble.address) = trouble.scene.world.start(&[])?;
+    trouble.resumes()
+}
+
+/// What the database and its log are called.
+const WRITTEN: [&str; 2] = ["lockstep.db", "lockstep.db-wal"];
+
+/// A mode is looked at when a file is opened, and a mount is not made read-only while somebody writes to it: what
+/// takes writing away from who has a file open, root included, is that the file is immutable.
+fn no_immutable() -> Option<String> {
+    let file = crate::tree::target().join(format!("immutable-{}", std::process::id()));
+    let open = std::fs::File::create(&file).ok();
+    let shown = file.display().to_string();
+    let made = run("chattr", &["+i", &shown]).is_ok();
+    let refused = open.is_some_and(|mut open| std::io::Write::write_all(&mut open, b"x").is_err());
+    drop(run("chattr", &["-i", &shown]));
+    drop(std::fs::remove_file(&file));
+    (!(made && refused))
+        .then(|| "making an open file read-only needs root, chattr, and a file system like ext4".to_owned())
+}
+
+fn change_all(folder: &Path, how: &str) -> Result<(), String> {
+    WRITTEN.iter().try_for_each(|name| run("chattr", &[how, &place(folder).join(name).display().to_string()]))
+}
+
+fn mutable_again(folder: &Path) {
+    drop(change_all(folder, "-i"));
+}
+
+/// Somebody takes the right to write the files away from under the node, and gives it back.
+fn immutable(trouble: &mut Trouble<'_>) -> Result<(), String> {
+    change_all(trouble.folder, "+i")?;
+    let suffered = trouble.suffers(Duration::from_secs(4));
+    change_all(trouble.folder, "-i")?;
+    suffered?;
+    trouble.was_refused();
     trouble.resumes()
 }
 

@@ -10,15 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use lockstep_core::clock::Clock;
-use lockstep_core::crypto::{Digest, LocalSigner, Salt};
-use lockstep_core::intent::{Call, Draft, Target};
+use lockstep_core::crypto::{Digest, LocalSigner};
 use lockstep_core::json::{Json, json};
-use lockstep_core::names::{ActorId, ContractName, MethodName, RecordId};
-use lockstep_node::SystemClock;
 
 use super::door::{Door, Head};
 use super::world::World;
+use crate::prove::sign::Wanted;
 use crate::prove::{Dice, Totals};
 
 /// Pairs of registers, cash and bonds, that clients share.
@@ -59,27 +56,10 @@ impl Signers {
     }
 
     fn sign(&self, dice: &mut Dice, who: &str, call: &str, on: &[&str], arguments: Json) -> Result<Wish, String> {
-        let (contract, method) = call.split_once('.').ok_or("no method")?;
-        let record = |name: &&str| RecordId::parse(name).map(|record| Target { record, expect: None }).map_err(words);
-        let targets = on.iter().map(record).collect::<Result<Vec<_>, _>>()?;
-        let draft = Draft {
-            network: self.network,
-            sequencer: targets.first().ok_or("no record")?.record.node(),
-            actor: ActorId::parse(who).map_err(words)?,
-            nonce: Digest::from_bytes(dice.bytes()),
-            expires: SystemClock.now().plus(GOOD),
-            not_before: None,
-            call: Call::Method {
-                contract: ContractName::parse(contract).map_err(words)?,
-                method: MethodName::parse(method).map_err(words)?,
-                arguments,
-            },
-            targets,
-        };
         let signer = if who.starts_with("alice") { &self.alice } else { &self.bob };
-        let signed = draft.sign(signer, || Salt::from(dice.bytes())).map_err(words)?;
-        let intent = Digest::of(&signed.envelope.payload).to_string();
-        Ok(Wish { intent, bytes: signed.to_json().canonical().into_bytes(), tried: None })
+        let wanted = Wanted { network: self.network, who, call, on, arguments, expires: GOOD };
+        let (intent, bytes) = wanted.sign(signer, || dice.bytes())?;
+        Ok(Wish { intent, bytes, tried: None })
     }
 
     /// A house that nobody has listed before.

@@ -19,7 +19,9 @@ const PACKAGES: [&str; 2] = [
     "examples/house-sale/package/house_sale-1.0.0.lockstep",
     "examples/delivery-versus-payment/package/delivery_versus_payment-1.0.0.lockstep",
 ];
-const PEOPLE: [(&str, &str, &[&str]); 2] =
+/// Somebody, of which participant, with which roles.
+pub(in crate::prove) type Person = (&'static str, &'static str, &'static [&'static str]);
+const PEOPLE: [Person; 2] =
     [("alice", "acme", &["seller", "holder", "registrar"]), ("bob", "buyer", &["buyer", "holder"])];
 
 /// A directory with a node in it.
@@ -41,20 +43,28 @@ fn failed(path: &Path, error: &std::io::Error) -> String {
 impl World {
     /// Makes it: people and contracts, no record yet.
     pub(in crate::prove) fn make(folder: &Path) -> Result<World, String> {
+        World::of(folder, &PEOPLE, &PACKAGES)
+    }
+
+    /// Makes one with other people and contracts.
+    pub(in crate::prove) fn of(folder: &Path, people: &[Person], packages: &[&str]) -> Result<World, String> {
         let mut world = World { dir: folder.join("node"), network: Digest::of(b"") };
         let dir = world.dir.display().to_string();
         let made = world.does(&["init", &dir, "--network", "fire", "--participant", "acme"])?;
         let network = made.get("network_id").and_then(Json::as_str).unwrap_or_default();
         world.network = Digest::parse(network).map_err(|error| error.to_string())?;
-        for (name, participant, roles) in PEOPLE {
+        for (name, participant, roles) in people {
             let mut arguments = vec!["actor", "add", name, "--participant", participant];
             roles.iter().for_each(|role| arguments.extend(["--role", role]));
             world.does(&arguments)?;
         }
-        for package in PACKAGES {
-            world.does(&["contract", "deploy", &tree::root().join(package).display().to_string()])?;
-        }
+        packages.iter().try_for_each(|package| world.deploy(package))?;
         Ok(world)
+    }
+
+    /// Deploys a package of this repository.
+    pub(in crate::prove) fn deploy(&self, package: &str) -> Result<(), String> {
+        self.does(&["contract", "deploy", &tree::root().join(package).display().to_string()]).map(drop)
     }
 
     /// The same node in a directory that was copied.

@@ -12,7 +12,6 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
 use super::LONG;
-use super::node::Node;
 
 /// Of so many events of a reader, the delay of one is kept.
 const SAMPLED: u64 = 8;
@@ -34,14 +33,14 @@ struct Ear {
 }
 
 /// Readers of one node.
-pub(super) struct Crowd {
+pub(in crate::prove) struct Crowd {
     ears: Vec<Arc<Ear>>,
     delays: Arc<Mutex<Vec<Duration>>>,
     _readers: JoinSet<()>,
 }
 
 /// What all of them have heard.
-pub(super) struct Heard {
+pub(in crate::prove) struct Heard {
     least: u64,
     most: u64,
     disordered: usize,
@@ -50,21 +49,28 @@ pub(super) struct Heard {
 
 impl Heard {
     /// Whether each has so many events, in order.
-    pub(super) fn is_whole(&self, events: u64) -> bool {
+    pub(in crate::prove) fn is_whole(&self, events: u64) -> bool {
         (self.least, self.most, self.disordered) == (events, events, 0)
     }
 
-    pub(super) fn words(&self) -> String {
+    pub(in crate::prove) fn words(&self) -> String {
         format!("between {} and {} events each, {} out of order", self.least, self.most, self.disordered)
     }
 
     /// Of a hundred deliveries, the last but one.
-    pub(super) fn p99(&self) -> Duration {
+    pub(in crate::prove) fn p99(&self) -> Duration {
         self.delays.get(self.delays.len() * 99 / 100).or(self.delays.last()).copied().unwrap_or(LONG)
     }
 }
 
-async fn connect(node: &Node, path: &str, buffer: Option<u32>) -> Result<TcpStream, String> {
+/// A node as readers come to it.
+#[derive(Clone, Copy)]
+pub(in crate::prove) struct Followed<'a> {
+    pub(in crate::prove) address: &'a str,
+    pub(in crate::prove) token: &'a str,
+}
+
+async fn connect(node: Followed<'_>, path: &str, buffer: Option<u32>) -> Result<TcpStream, String> {
     let socket = TcpSocket::new_v4().map_err(words)?;
     if let Some(bytes) = buffer {
         socket.set_recv_buffer_size(bytes).map_err(words)?;
@@ -77,7 +83,7 @@ async fn connect(node: &Node, path: &str, buffer: Option<u32>) -> Result<TcpStre
 
 impl Crowd {
     /// Connections that follow from the start and never read.
-    pub(super) async fn stuck(node: &Node, count: usize) -> Result<Vec<TcpStream>, String> {
+    pub(in crate::prove) async fn stuck(node: Followed<'_>, count: usize) -> Result<Vec<TcpStream>, String> {
         let mut stuck = Vec::new();
         for _ in 0..count {
             stuck.push(connect(node, "/v1/events", Some(1024)).await?);
@@ -86,7 +92,7 @@ impl Crowd {
     }
 
     /// Readers who follow from now on; back when all of them do.
-    pub(super) async fn gather(node: &Node, count: u64) -> Result<Self, String> {
+    pub(in crate::prove) async fn gather(node: Followed<'_>, count: u64) -> Result<Self, String> {
         let (mut ears, mut readers) = (Vec::new(), JoinSet::new());
         let delays = Arc::new(Mutex::new(Vec::new()));
         let mut left = count;
@@ -108,14 +114,14 @@ impl Crowd {
     }
 
     /// Waits until all have so many events, or for so long.
-    pub(super) async fn all_have(&self, events: u64, patience: Duration) {
+    pub(in crate::prove) async fn all_have(&self, events: u64, patience: Duration) {
         let until = Instant::now() + patience;
         while Instant::now() < until && self.ears.iter().any(|ear| ear.events.load(Ordering::Relaxed) < events) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
-    pub(super) fn heard(&self) -> Heard {
+    pub(in crate::prove) fn heard(&self) -> Heard {
         let counts = || self.ears.iter().map(|ear| ear.events.load(Ordering::Relaxed));
         let disordered = self.ears.iter().filter(|ear| ear.disorder.load(Ordering::Relaxed)).count();
         let mut delays = self.delays.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -123,7 +129,7 @@ impl Crowd {
         Heard { least: counts().min().unwrap_or(0), most: counts().max().unwrap_or(0), disordered, delays }
     }
 
-    pub(super) fn forget_delays(&self) {
+    pub(in crate::prove) fn forget_delays(&self) {
         self.delays.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -7,13 +7,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use lockstep_core::clock::Clock;
-use lockstep_core::crypto::{Digest, LocalSigner, Salt};
-use lockstep_core::intent::{Call, Draft, Target};
+use lockstep_core::crypto::{Digest, LocalSigner};
 use lockstep_core::json::{Json, Limits, json};
-use lockstep_core::names::{ActorId, ContractName, MethodName, NodeName, RecordId};
-use lockstep_node::SystemClock;
 
+use super::crowd::Followed;
+use crate::prove::sign::Wanted;
 use crate::rust::binary;
 use crate::tree;
 
@@ -27,8 +25,8 @@ fn words(error: impl ToString) -> String {
 /// A node that runs; it is killed where the proof ends before it.
 pub(super) struct Node {
     child: Child,
-    pub(super) address: String,
-    pub(super) token: String,
+    address: String,
+    token: String,
     network: Digest,
     key: LocalSigner,
     houses: AtomicU64,
@@ -84,6 +82,11 @@ impl Node {
         Ok(Node { child, address, token, network, key, houses: AtomicU64::new(0) })
     }
 
+    /// As readers come to it.
+    pub(super) fn followed(&self) -> Followed<'_> {
+        Followed { address: &self.address, token: &self.token }
+    }
+
     /// Bytes of memory that it has.
     pub(super) fn resident(&self) -> Result<u64, String> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).map_err(words)?;
@@ -124,24 +127,21 @@ impl Node {
     /// A house that alice lists, signed.
     fn listing(&self) -> Result<String, String> {
         let house = format!("house-{}", self.houses.fetch_add(1, Ordering::Relaxed));
-        let random = || lockstep_node::random_bytes().map_err(words);
-        let draft = Draft {
+        let mut random = [[0; 32]; 3];
+        for bytes in &mut random {
+            *bytes = lockstep_node::random_bytes().map_err(words)?;
+        }
+        let mut random = random.into_iter();
+        let wanted = Wanted {
             network: self.network,
-            sequencer: NodeName::parse("acme").map_err(words)?,
-            actor: ActorId::parse("alice@acme").map_err(words)?,
-            nonce: Digest::from_bytes(random()?),
-            expires: SystemClock.now().plus(Duration::from_secs(600)),
-            not_before: None,
-            call: Call::Method {
-                contract: ContractName::parse("house_sale").map_err(words)?,
-                method: MethodName::parse("list").map_err(words)?,
-                arguments: json!({"buyer": "bob@buyer", "inspector": "ivy@inspector", "address": house.as_str(), "asking_price": "350000.00", "rooms": 4}),
-            },
-            targets: vec![Target { record: RecordId::parse(&format!("acme:{house}")).map_err(words)?, expect: None }],
+            who: "alice@acme",
+            call: "house_sale.list",
+            on: &[&format!("acme:{house}")],
+            arguments: json!({"buyer": "bob@buyer", "inspector": "ivy@inspector", "address": house.as_str(), "asking_price": "350000.00", "rooms": 4}),
+            expires: Duration::from_secs(600),
         };
-        let mut salts = [random()?, random()?].into_iter();
-        let signed = draft.sign(&self.key, || Salt::from(salts.next().unwrap_or_default()));
-        Ok(signed.map_err(words)?.to_json().canonical())
+        let (_, signed) = wanted.sign(&self.key, || random.next().unwrap_or_default())?;
+        String::from_utf8(signed).map_err(words)
     }
 
     /// Asks it to end, and waits.

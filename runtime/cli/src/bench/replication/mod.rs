@@ -41,7 +41,8 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
     lockstep_sqlite::client::copy(&file, &copies.before).await?;
     let backlog = bench.backlog().await?;
     lockstep_sqlite::client::copy(&file, &copies.after).await?;
-    let lag = bench.lag(work.intents as f64 / alone.took.as_secs_f64()).await?;
+    let together = bench.together().await?;
+    let lag = bench.lag(together).await?;
     let connected = bench.connected().await?;
     let compared = all_executed(&bench, &lag)?;
     let tables = std::mem::take(&mut bench.nodes.tables);
@@ -49,7 +50,7 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
         member.stop()?;
     }
     let (floor, same) = lay(&copies, &tables, &backlog, progress).await?;
-    Ok(Measured { machine, work, alone, backlog, lag, connected, compared, floor, same })
+    Ok(Measured { machine, work, alone, backlog, together, lag, connected, compared, floor, same })
 }
 
 /// Databases of the first reader: before the backlog, after it, and the bare writer's.
@@ -64,7 +65,7 @@ const COUNTED: usize = 50;
 
 /// How many outcomes all readers took in since they were started; each must have been executed again.
 fn all_executed(bench: &Bench<'_>, lag: &phases::Lag) -> Result<u64, CliError> {
-    let each = (2 * bench.work.intents + lag.times.len()) as u64;
+    let each = (3 * bench.work.intents + lag.times.len()) as u64;
     for reader in &bench.nodes.readers {
         let mut compared = reader.compared()?;
         // Rows are there a moment before they are counted.

@@ -1,4 +1,5 @@
-//! What is measured, one after another: the sequencer alone, a backlog, the lag at half load, readers connected.
+//! What is measured, one after another: the sequencer alone, a backlog, one reader at full and the lag at half load, all
+//! readers connected.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -40,7 +41,7 @@ pub(super) struct Backlog {
     pub(super) to: u64,
 }
 
-/// The lag at half of the sequencer's own rate.
+/// The lag at half load.
 pub(super) struct Lag {
     pub(super) offered: f64,
     pub(super) decided: f64,
@@ -124,9 +125,22 @@ impl Bench<'_> {
         })
     }
 
-    /// The lag of the first reader while intents come at half of `rate`.
-    pub(super) async fn lag(&mut self, rate: f64) -> Result<Lag, CliError> {
-        let offered = rate / 2.0;
+    /// What the sequencer and its first reader do together, from the first intent to the last event at the reader: on one
+    /// machine they share its processors.
+    pub(super) async fn together(&mut self) -> Result<f64, CliError> {
+        let file = self.sign(self.work.intents, 4).await?;
+        let reader = self.nodes.readers.first_mut().ok_or_else(|| internal("no reader"))?;
+        let (ahead, started) = (reader.leaves().await?, Instant::now());
+        run(&self.nodes.sequencer, &file, self.work.intents, "one reader connected", self.progress).await?;
+        grown(reader, ahead + self.work.intents as u64).await?;
+        let took = started.elapsed();
+        remove(&file)?;
+        Ok(self.work.intents as f64 / took.as_secs_f64())
+    }
+
+    /// The lag of the first reader while intents come at half of what the two do together.
+    pub(super) async fn lag(&mut self, together: f64) -> Result<Lag, CliError> {
+        let offered = together / 2.0;
         let count = self.work.intents.min((offered * LAGGING) as usize).max(1);
         let file = self.sign(count, 2).await?;
         self.progress.begin("lag at half load");

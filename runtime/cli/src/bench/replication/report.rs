@@ -18,6 +18,7 @@ pub(in super::super) struct Measured {
     pub(super) work: Workload,
     pub(super) alone: Alone,
     pub(super) backlog: Backlog,
+    pub(super) together: f64,
     pub(super) lag: Lag,
     pub(super) connected: Connected,
     /// Outcomes that readers executed again.
@@ -66,7 +67,7 @@ impl Measured {
     fn lag(&self) -> Json {
         let mut times = self.lag.times.clone();
         json!({
-            "offered_per_s": number(self.lag.offered, 1), "decided_per_s": number(self.lag.decided, 1),
+            "full_load_per_s": number(self.together, 1), "offered_per_s": number(self.lag.offered, 1), "decided_per_s": number(self.lag.decided, 1),
             "events": times.len(), "p50_us": micros(percentile(&mut times, 50)),
             "p99_us": micros(percentile(&mut times, 99)), "max_us": micros(times.last().copied().unwrap_or_default()),
             "measured_at": "the reader's /v1/events"

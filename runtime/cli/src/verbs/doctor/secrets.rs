@@ -9,6 +9,7 @@ use lockstep_core::log::Checkpoint;
 use lockstep_core::names::ActorId;
 use lockstep_core::project::origin;
 use lockstep_core::tables::{Cell, name};
+use lockstep_tls::HttpsAcceptor;
 
 use super::Finding;
 use crate::context::Home;
@@ -17,7 +18,7 @@ use crate::keys::{Key, node_key_path};
 use crate::stored::{Stored, text};
 
 /// The node's key is the one that the directory knows.
-pub(super) fn node_key(home: &Home, directory: &Directory) -> Finding {
+pub(crate) fn node_key(home: &Home, directory: &Directory) -> Finding {
     let path = node_key_path(&home.dir);
     let known = directory.nodes().get(&home.config.node).map(|node| node.key);
     match (Key::read(&path), known) {
@@ -84,16 +85,32 @@ fn outdated(key: &Key, directory: &Directory) -> Option<(String, String)> {
     }
 }
 
+/// The certificate for HTTPS, where there is one: it can be read, fits its key, and the key is for nobody else's eyes.
+pub(super) fn certificate(home: &Home) -> Option<Finding> {
+    let (certificate, key) = home.config.tls.as_ref()?;
+    let (certificate, key) = (home.dir.join(certificate), home.dir.join(key));
+    if let Err(problem) = HttpsAcceptor::read(&certificate, &key) {
+        let fix = "tls_cert names the chain and tls_key its key, both PEM; put both in place, then kill -HUP the node";
+        return Some(Finding::ill("certificate", problem, fix));
+    }
+    let mode = std::fs::metadata(&key).map(|key| key.permissions().mode()).unwrap_or_default();
+    if mode & 0o007 != 0 {
+        let detail = format!("everybody on this machine can read {} (mode {:o})", key.display(), mode & 0o777);
+        return Some(Finding::ill("certificate", detail, format!("chmod 600 {}", key.display())));
+    }
+    Some(Finding::well("certificate", format!("{} fits its key", certificate.display())))
+}
+
 /// The newest signed head that the node keeps beside its key: the database's log must reach it.
-pub(super) async fn checkpoint(home: &Home, stored: &Stored, directory: &Directory) -> Finding {
+pub(crate) async fn checkpoint(home: &Home, stored: &Stored, directory: &Directory) -> Finding {
     let path = home.checkpoint();
     let Some(node) = directory.nodes().get(&home.config.node) else {
-        return Finding::ill("checkpoint", "nothing to check it with", "see node key");
+        return Finding::ill("checkpoint", "nothing to check it with", "mend what node_key says first");
     };
     let note = match std::fs::read_to_string(&path) {
         Ok(note) => note,
         Err(error) => {
-            let fix = "the next commit writes it again; without it an older copy of the database is not noticed";
+            let fix = "put it back from where keys are kept; the next commit writes a new one, and until then an older copy of the database is not noticed";
             return Finding::ill("checkpoint", format!("{}: {error}", path.display()), fix);
         }
     };
