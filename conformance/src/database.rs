@@ -5,6 +5,7 @@
 
 mod cells;
 mod commits;
+mod histories;
 mod outbox;
 mod peers;
 mod reads;
@@ -39,6 +40,8 @@ cases! {
     "a batch on another head conflicts and leaves nothing" => commits::conflict,
     "of many racing batches on one head exactly one succeeds" => commits::race,
     "what was acknowledged is there for other connections" => commits::seen_again,
+    "a batch that is committed again is there once" => commits::again,
+    "a history made from a seed leaves the same rows however it is batched" => histories::batched,
     "an insert of a known key is refused" => commits::known_key,
     "a put replaces the row with the same key" => commits::put,
     "a batch that leaves the head as it is may be committed twice" => commits::beside_the_log,

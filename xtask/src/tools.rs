@@ -1,4 +1,4 @@
-//! What the machine must have beyond Rust itself: a way to WebAssembly, Python with Ed25519, strace.
+//! What the machine must have beyond Rust itself: a way to WebAssembly, Python with Ed25519, strace, PostgreSQL.
 //!
 //! Each is used where it is there, else installed the ordinary way where that is possible without asking for a
 //! password, else named with the commands that would bring it.
@@ -21,6 +21,10 @@ const NO_PYTHON: &str = "no python3 with an Ed25519 package; do one of these:
 const NO_STRACE: &str = "no strace that may trace, to watch that commits are synced: sudo apt-get install -y strace
   (in a container: with --cap-add=SYS_PTRACE)";
 
+const NO_POSTGRES: &str = "no PostgreSQL that tests could start a private server of; do one of these:
+  sudo apt-get install -y --no-install-recommends postgresql
+  export LOCKSTEP_TEST_POSTGRES_URL=postgres://USER:PASSWORD@HOST/DATABASE (who may CREATE DATABASE there)";
+
 /// How Rust becomes WebAssembly here.
 #[derive(Clone, Debug)]
 pub(crate) enum Wasm {
@@ -37,17 +41,23 @@ pub(crate) struct Tools {
     pub(crate) wasm: Result<Wasm, String>,
     python: Result<PathBuf, String>,
     strace: Result<(), String>,
+    postgres: Result<(), String>,
 }
 
 impl Tools {
     /// Looks for everything, and installs what is missing where that is possible.
     pub(crate) fn find() -> Self {
-        Tools { wasm: find_wasm(), python: find_python(), strace: find_strace() }
+        Tools { wasm: find_wasm(), python: find_python(), strace: find_strace(), postgres: find_postgres() }
     }
 
     /// What is missing.
     pub(crate) fn problems(&self) -> Vec<String> {
-        let all = [self.wasm.as_ref().err(), self.python.as_ref().err(), self.strace.as_ref().err()];
+        let all = [
+            self.wasm.as_ref().err(),
+            self.python.as_ref().err(),
+            self.strace.as_ref().err(),
+            self.postgres.as_ref().err(),
+        ];
         all.into_iter().flatten().cloned().collect()
     }
 
@@ -59,11 +69,12 @@ impl Tools {
             Err(_) => "NO wasm".to_owned(),
         };
         let python = self.python.as_ref().map_or("NO python".to_owned(), |python| python.display().to_string());
-        format!("{wasm}, {python}, {}", if self.strace.is_ok() { "strace" } else { "NO strace" })
+        let strace = if self.strace.is_ok() { "strace" } else { "NO strace" };
+        format!("{wasm}, {python}, {strace}, {}", if self.postgres.is_ok() { "PostgreSQL" } else { "NO PostgreSQL" })
     }
 
     /// Lets every test find what was found: `python3` on the path works and knows its packages, and
-    /// `LOCKSTEP_MISSING` names what is not there (`wasm`, `python`, `strace`), so that tests may say so and pass.
+    /// `LOCKSTEP_MISSING` names what is not there (`wasm`, `python`, `strace`, `postgres`), so that tests may say so and pass.
     pub(crate) fn put_in_reach(&self) {
         let bin = tools_dir().join("bin");
         if let Ok(python) = &self.python
@@ -73,8 +84,12 @@ impl Tools {
         }
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
-        let missing =
-            [("wasm", self.wasm.is_err()), ("python", self.python.is_err()), ("strace", self.strace.is_err())];
+        let missing = [
+            ("wasm", self.wasm.is_err()),
+            ("python", self.python.is_err()),
+            ("strace", self.strace.is_err()),
+            ("postgres", self.postgres.is_err()),
+        ];
         let missing: Vec<&str> = missing.into_iter().filter(|(_, missing)| *missing).map(|(name, _)| name).collect();
         crate::shell::set_for_all("PATH", std::env::join_paths(paths).unwrap_or(path));
         crate::shell::set_for_all("PYTHONPATH", python_packages());
@@ -166,6 +181,20 @@ fn find_strace() -> Result<(), String> {
     // That it is there is not enough: a container may forbid tracing.
     let there = || command("strace").args(["-o", "/dev/null", "true"]).quietly().is_some();
     if there() || (apt_get(&["strace"]) && there()) { Ok(()) } else { Err(NO_STRACE.to_owned()) }
+}
+
+/// A server's programs, which tests start privately, or the URL of one that stands in for it.
+fn find_postgres() -> Result<(), String> {
+    let given = || std::env::var_os("LOCKSTEP_TEST_POSTGRES_URL").is_some_and(|url| !url.is_empty());
+    let there = || command("initdb").args(["--version"]).quietly().is_some() || in_versions();
+    let found = given() || there() || (apt_get(&["postgresql"]) && there());
+    if found { Ok(()) } else { Err(NO_POSTGRES.to_owned()) }
+}
+
+/// Debian keeps the programs of each version in a folder of their own, away from the path.
+fn in_versions() -> bool {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    versions.map(|version| version.path().join("bin/initdb")).any(|initdb| initdb.is_file())
 }
 
 /// Installs Debian packages, as root or by a sudo that asks for no password.

@@ -47,6 +47,20 @@ pub(super) async fn conflict(factory: &dyn Factory) -> Result<(), String> {
     Ok(())
 }
 
+pub(super) async fn again(factory: &dyn Factory) -> Result<(), String> {
+    let database = prepared(factory).await?;
+    let first = batch(0, 1, vec![(pairs(), inserts([pair("a", 1, 1)]))]);
+    let second = batch(1, 2, vec![(pairs(), vec![Write::Put(pair("a", 1, 2))])]);
+    commit(&*database, &first).await?;
+    commit(&*database, &second).await?;
+    for batch in [&first, &second, &first] {
+        let repeated = database.commit(batch).await;
+        ensure!(matches!(repeated, Err(CommitError::Conflict)), "the same batch again is {repeated:?}");
+    }
+    ensure!(all(&*database, &pairs()).await? == [pair("a", 1, 2)], "a batch that conflicts changed rows");
+    Ok(())
+}
+
 pub(super) async fn race(factory: &dyn Factory) -> Result<(), String> {
     let first = prepared(factory).await?;
     let second = factory.again().await?;

@@ -39,7 +39,7 @@ pub(crate) struct Global {
     /// The node's directory [default: the nearest ancestor with a lockstep.toml]
     #[arg(long, global = true, env = "LOCKSTEP_DIR", value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// The database: sqlite:FILE [default: what lockstep.toml says]
+    /// The database: sqlite:FILE or postgres://… [default: what lockstep.toml says]
     #[arg(long, global = true, env = "LOCKSTEP_DATABASE", value_name = "URL", hide_env_values = true)]
     database: Option<String>,
     /// Whose key signs: NAME or NAME@PARTICIPANT
@@ -117,6 +117,9 @@ pub(crate) enum Verb {
     Network(verbs::network::NetworkVerb),
     /// What a node does in a second here, beside a bare writer of the same rows; needs no directory
     Bench(crate::bench::BenchArgs),
+    /// Hold a database to the promise that a node relies on; needs no directory
+    #[command(subcommand)]
+    Conformance(verbs::conformance::ConformanceVerb),
     /// Completions for a shell
     Completions(verbs::completions::CompletionsArgs),
 }

@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) participant: String,
     /// The participant's database.
     pub(crate) database: String,
+    /// The file with the password of that database; where there is none, the database's own variables tell.
+    pub(crate) password_file: Option<String>,
     /// Whose key signs where `--as` says nothing.
     pub(crate) actor: String,
     /// Where `run` listens for other nodes; without it this node dials only.
@@ -78,6 +80,7 @@ impl Config {
             node: need(&table, "node")?,
             participant: need(&table, "participant")?,
             database: need(&table, "database")?,
+            password_file: given("password_file")?,
             actor: need(&table, "actor")?,
             listen: given("listen")?,
             tls,
@@ -93,12 +96,16 @@ impl Config {
         let tls = self.tls.as_ref().map_or_else(String::new, |(certificate, key)| {
             format!("# HTTP for other machines goes over TLS.\ntls_cert = \"{certificate}\"\ntls_key = \"{key}\"\n")
         });
+        let password = self.password_file.as_ref().map_or_else(String::new, |file| {
+            format!("# Its password, in a file that nobody else may read.\npassword_file = \"{file}\"\n")
+        });
         format!(
             "# A node of Lockstep; docs/configuration.md has every key.\n\
              node = \"{}\"\n\
              participant = \"{}\"\n\
              # The participant's own database; a relative file is relative to this directory.\n\
              database = \"{}\"\n\
+             {}\
              # Whose key signs where --as says nothing.\n\
              actor = \"{}\"\n\
              {}{}\
@@ -107,7 +114,7 @@ impl Config {
              # [[broker]]\n\
              # name = \"audit-trail\"\n\
              # url = \"file:notifications.ndjson\"\n",
-            self.node, self.participant, self.database, self.actor, listen, tls
+            self.node, self.participant, self.database, password, self.actor, listen, tls
         )
     }
 }
@@ -146,6 +153,7 @@ mod tests {
             node: "acme".into(),
             participant: "acme".into(),
             database: "sqlite:lockstep.db".into(),
+            password_file: None,
             actor: "admin@acme".into(),
             listen: None,
             tls: None,
@@ -156,6 +164,8 @@ mod tests {
     #[test]
     fn a_new_file_reads_back() {
         assert_eq!(Config::parse(&config().render()), Ok(config()));
+        let config = Config { password_file: Some("database.password".into()), ..config() };
+        assert_eq!(Config::parse(&config.render()), Ok(config));
     }
 
     #[test]

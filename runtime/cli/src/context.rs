@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lockstep_core::codes::Code;
-use lockstep_core::database::{Database, DatabaseError};
+use lockstep_core::database::Database;
 use lockstep_core::names::{ActorId, ActorName, ParticipantName};
 use lockstep_node::{Parts, SystemClock};
 use lockstep_vm::{WasmConfig, WasmEngine};
 
 use crate::config::{Config, FILE};
+pub(crate) use crate::databases::{Access, open_database};
+use crate::databases::{shown, with_password};
 use crate::error::{CliError, file_error};
 use crate::keys::{self, Key};
 use crate::log::Log;
@@ -30,7 +32,8 @@ pub(crate) struct Context {
 pub(crate) struct Home {
     pub(crate) dir: PathBuf,
     pub(crate) config: Config,
-    /// The database of this command: `--database`, else the configured one.
+    /// The database of this command: `--database`, else the configured one. It may hold a password: for people, there
+    /// is [`Home::database_shown`].
     pub(crate) database: String,
     /// The same, as it was written.
     pub(crate) named: String,
@@ -61,7 +64,10 @@ impl Context {
         };
         let config = Config::read(&dir)?;
         let named = self.database.clone().unwrap_or_else(|| config.database.clone());
-        let database = if self.database.is_none() { resolve(&dir, &named) } else { named.clone() };
+        let database = match &self.database {
+            Some(given) => given.clone(),
+            None => resolve(&dir, &config)?,
+        };
         Ok(Home { dir, config, database, named, log: Log::default() })
     }
 
@@ -125,6 +131,11 @@ impl Home {
         self.dir.join("checkpoint")
     }
 
+    /// The database's URL without a password.
+    pub(crate) fn database_shown(&self) -> String {
+        shown(&self.database)
+    }
+
     /// The database, to read only.
     pub(crate) async fn reader(&self) -> Result<Arc<dyn Database>, CliError> {
         open_database(&self.database, Access::Read).await
@@ -150,39 +161,13 @@ pub(crate) fn lock(dir: &Path) -> Result<File, CliError> {
     }
 }
 
-/// A relative SQLite file is relative to the directory.
-fn resolve(dir: &Path, url: &str) -> String {
-    match url.strip_prefix("sqlite:") {
-        Some(file) => format!("sqlite:{}", dir.join(file).display()),
-        None => url.to_owned(),
+/// The configured database: a relative SQLite file is relative to the directory, and so is a password's file.
+fn resolve(dir: &Path, config: &Config) -> Result<String, CliError> {
+    if let Some(file) = config.database.strip_prefix("sqlite:") {
+        return Ok(format!("sqlite:{}", dir.join(file).display()));
     }
-}
-
-/// How a database is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    Create,
-    Write,
-    Read,
-}
-
-/// Opens the database that a URL names; which kinds there are is a matter of cargo features.
-pub(crate) async fn open_database(url: &str, access: Access) -> Result<Arc<dyn Database>, CliError> {
-    match url.split_once(':') {
-        #[cfg(feature = "sqlite")]
-        Some(("sqlite", file)) => {
-            use lockstep_sqlite::{SqliteConfig, SqliteDatabase};
-            let config = SqliteConfig {
-                path: PathBuf::from(file),
-                read_only: access == Access::Read,
-                create: access == Access::Create,
-            };
-            Ok(Arc::new(SqliteDatabase::open(config).await?))
-        }
-        Some((kind, _)) => {
-            let detail = format!("this binary has no adapter for {kind}; it has: sqlite");
-            Err(DatabaseError::Open { url: format!("{kind}:…"), detail }.into())
-        }
-        None => Err(CliError::new(Code::Usage, "a database is written sqlite:FILE, postgres://… or mysql://…")),
+    match &config.password_file {
+        Some(file) => Ok(with_password(&config.database, &keys::read_password(&dir.join(file))?)),
+        None => Ok(config.database.clone()),
     }
 }

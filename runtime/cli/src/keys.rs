@@ -64,6 +64,23 @@ impl Key {
     }
 }
 
+/// Writes a database's password where nobody else may read it.
+pub(crate) fn write_password(path: &Path, password: &str) -> Result<(), CliError> {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| writeln!(file, "{password}")).map_err(|error| file_error(path, &error))
+}
+
+/// Reads a database's password; a file that others can read is not used.
+pub(crate) fn read_password(path: &Path) -> Result<String, CliError> {
+    let mode = std::fs::metadata(path).map_err(|error| file_error(path, &error))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let message = format!("{}: others can read it (mode {:o})", path.display(), mode & 0o777);
+        return Err(CliError::new(Code::KeyFile, message).hint(format!("chmod 600 {}", path.display())));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| file_error(path, &error))?;
+    Ok(text.trim_end_matches(['\n', '\r']).to_owned())
+}
+
 /// The file of an actor's key.
 pub(crate) fn actor_key_path(dir: &Path, actor: &str) -> PathBuf {
     dir.join("keys").join(format!("{actor}.key"))

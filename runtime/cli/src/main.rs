@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod config;
 mod context;
+mod databases;
 mod demo;
 mod error;
 mod keys;

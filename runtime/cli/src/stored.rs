@@ -87,7 +87,12 @@ pub(crate) fn bytes<'a>(table: &Table, row: &'a Row, column: &str) -> Result<&'a
 
 impl Stored {
     pub(crate) async fn open(home: &Home) -> Result<Self, CliError> {
-        Ok(Stored { database: home.reader().await?, own: own_tables_by_name() })
+        Ok(Stored::of(home.reader().await?))
+    }
+
+    /// A database that is open.
+    pub(crate) fn of(database: Arc<dyn Database>) -> Self {
+        Stored { database, own: own_tables_by_name() }
     }
 
     pub(crate) fn database(&self) -> &dyn Database {

@@ -35,7 +35,7 @@ fn readers_execute_everything_again_and_the_floor_writes_what_a_reader_wrote() {
         assert_eq!(rows.get("reader"), rows.get("floor"), "{table}");
     }
     let timed = at(&document, "lag", "events").as_u64().unwrap();
-    assert_eq!(at(&document, "compared", "full").as_u64(), Some(2 * (200 + timed)));
+    assert_eq!(at(&document, "compared", "full").as_u64(), Some(2 * (300 + timed)));
     for (part, name) in [("sequencer", "events_per_s"), ("backlog", "events_per_s"), ("floor", "events_per_s")] {
         assert!(at(&document, part, name).as_f64().unwrap() > 0.0, "{part}");
     }

@@ -92,6 +92,8 @@ fn every_verb_prints_what_its_schema_says() {
     one("explain", 0, &["explain", "stale_expect"]);
     one("explain-list", 0, &["explain", "--list"]);
     one("error", 2, &["explain", "stale"]);
+    let suite = format!("sqlite:{}", place.0.join("suite.db").display());
+    one("conformance-database", 0, &["conformance", "database", "--url", &suite]);
     one("completions", 0, &["completions", "bash"]);
     let copy = place.0.join("copy.db").display().to_string();
     one("database-backup", 0, &["database", "backup", &copy]);
@@ -104,6 +106,12 @@ fn every_verb_prints_what_its_schema_says() {
     one("error", 1, &["--dir", "/nowhere", "doctor"]);
     let verified = one("verify", 0, &["verify", "--execute"]);
     assert_eq!(verified.get("clean"), Some(&Json::from(true)));
+
+    let (from, to) = (format!("sqlite:{history}"), format!("sqlite:{}", place.0.join("moved.db").display()));
+    let copied = one("database-copy", 0, &["database", "copy", &from, &to]);
+    assert_eq!(copied.get("same"), Some(&Json::from(true)));
+    one("error", 2, &["database", "copy", &from, &to]);
+    assert_eq!(one("verify", 0, &["verify", "--database", &to]).get("root"), verified.get("root"));
 
     for (name, args) in [("events", ["events", "--json"]), ("notifications", ["notifications", "--json"])] {
         let lines = place.well(&args).lines();

@@ -1,13 +1,13 @@
-//! Whether the two databases hold the same: row by row, and byte by byte as SQLite counts them.
+//! Whether the two databases hold the same: row by row, and byte by byte as the database counts them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use lockstep_core::codes::Code;
 use lockstep_core::database::{Database, Page};
 use lockstep_core::tables::Table;
-use lockstep_sqlite::bare::{Stored, stored};
 
+use super::store::Store;
+use crate::databases::Stored;
 use crate::error::CliError;
 
 /// Rows that are held against each other at once.
@@ -26,11 +26,11 @@ pub(super) struct Compared {
     pub(super) differs: Option<String>,
 }
 
-/// Files to compare: before the run, after it, floor.
+/// Databases to compare: before the run, after it, floor.
 pub(super) struct Files<'a> {
-    pub(super) base: &'a Path,
-    pub(super) end_to_end: &'a Path,
-    pub(super) floor: &'a Path,
+    pub(super) base: &'a Store,
+    pub(super) end_to_end: &'a Store,
+    pub(super) floor: &'a Store,
 }
 
 /// Compares all tables.
@@ -47,7 +47,7 @@ pub(super) async fn compare(
         compared.differs = compared.differs.or(differs);
     }
     for (at, file) in [files.base, files.end_to_end, files.floor].into_iter().enumerate() {
-        for (table, found) in stored(file).await? {
+        for (table, found) in file.stored().await? {
             // What is not held against the other by rows is not by bytes.
             if !tables.iter().any(|known| known.name == table) {
                 continue;

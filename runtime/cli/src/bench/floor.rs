@@ -4,17 +4,16 @@
 //! statements before the clock runs, so that all that is timed is the driver and the database.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lockstep_core::database::{TableWrites, Write};
 use lockstep_core::tables::Table;
-use lockstep_sqlite::bare::{BareWriter, Transaction};
 
 use super::progress::Progress;
+use super::store::{Store, Transaction, Writer};
 use super::written::{Step, Written};
-use crate::error::{CliError, file_error};
+use crate::error::CliError;
 
 /// Intents in one transaction.
 pub(super) const GROUPS: [usize; 5] = [1, 10, 100, 1_000, 10_000];
@@ -44,19 +43,20 @@ pub(super) struct Floor {
     pub(super) alone: Vec<Duration>,
 }
 
-/// Makes the floor; `base` is the database before the run, `file` becomes the one after it.
+/// Makes the floor; `base` is the database before the run, `store` becomes the one after it.
 pub(super) async fn lay(
     written: &Written<'_>,
     range: Range,
-    base: &Path,
-    file: &Path,
+    base: &Store,
+    store: &Store,
     progress: &Progress,
 ) -> Result<Floor, CliError> {
+    let tables = written.tables();
     let mut by_group = BTreeMap::new();
     for group in GROUPS {
         progress.begin(&format!("floor, groups of {group}"));
         let some = Range { many: range.many.min(range.from + ENOUGH * group as u64), ..range };
-        let mut writer = fresh(base, file).await?;
+        let mut writer = fresh(base, store, &tables).await?;
         let took = many(&mut writer, written, some, group).await?;
         writer.close().await?;
         by_group.insert(group, (some.many - some.from) as f64 / took.as_secs_f64().max(f64::EPSILON));
@@ -65,7 +65,7 @@ pub(super) async fn lay(
     let best_group = best.map_or(1, |(group, _)| *group);
     // Once more with the best, whole: this is the database that is compared, and kept.
     progress.begin(&format!("floor, groups of {best_group}, all of it"));
-    let mut writer = fresh(base, file).await?;
+    let mut writer = fresh(base, store, &tables).await?;
     let took = many(&mut writer, written, range, best_group).await?;
     let rate = (range.many - range.from) as f64 / took.as_secs_f64().max(f64::EPSILON);
     let known = by_group.entry(best_group).or_insert(rate);
@@ -77,26 +77,19 @@ pub(super) async fn lay(
 }
 
 /// A writer on a new copy of the database before the run.
-async fn fresh(base: &Path, file: &Path) -> Result<BareWriter, CliError> {
-    for beside in ["", "-wal", "-shm"] {
-        drop(std::fs::remove_file(PathBuf::from(format!("{}{beside}", file.display()))));
-    }
-    std::fs::copy(base, file).map_err(|error| file_error(file, &error))?;
-    Ok(BareWriter::open(file).await?)
+async fn fresh(base: &Store, store: &Store, tables: &[Table]) -> Result<Writer, CliError> {
+    base.copy(store, tables).await?;
+    store.writer().await
 }
 
 /// Writes the steps that had many under way; how long that took.
-async fn many(
-    writer: &mut BareWriter,
-    written: &Written<'_>,
-    range: Range,
-    group: usize,
-) -> Result<Duration, CliError> {
+async fn many(writer: &mut Writer, written: &Written<'_>, range: Range, group: usize) -> Result<Duration, CliError> {
     let (mut took, mut from) = (Duration::ZERO, range.from);
     while from < range.many {
         let to = range.many.min(from + AHEAD);
         let steps = written.steps(from, to).await?;
-        let transactions: Vec<Transaction> = steps.chunks(group).map(transaction).collect::<Result<_, _>>()?;
+        let transactions: Vec<Transaction> =
+            steps.chunks(group).map(|steps| transaction(writer, steps)).collect::<Result<_, _>>()?;
         drop(steps);
         let started = Instant::now();
         for transaction in transactions {
@@ -109,10 +102,10 @@ async fn many(
 }
 
 /// Writes the steps that were made one by one, each in a transaction.
-async fn alone(writer: &mut BareWriter, written: &Written<'_>, range: Range) -> Result<Vec<Duration>, CliError> {
+async fn alone(writer: &mut Writer, written: &Written<'_>, range: Range) -> Result<Vec<Duration>, CliError> {
     let mut times = Vec::new();
     for step in written.steps(range.many, range.to).await? {
-        let transaction = transaction(&[step])?;
+        let transaction = transaction(writer, &[step])?;
         let started = Instant::now();
         writer.write(transaction).await?;
         times.push(started.elapsed());
@@ -121,12 +114,12 @@ async fn alone(writer: &mut BareWriter, written: &Written<'_>, range: Range) -> 
 }
 
 /// The writes of some steps, table by table.
-fn transaction(steps: &[Step]) -> Result<Transaction, CliError> {
+fn transaction(writer: &Writer, steps: &[Step]) -> Result<Transaction, CliError> {
     let mut tables: BTreeMap<&str, (Arc<Table>, Vec<Write>)> = BTreeMap::new();
     for (table, write) in steps.iter().flatten() {
         let (_, writes) = tables.entry(&table.name).or_insert_with(|| (table.clone(), Vec::new()));
         writes.push(write.clone());
     }
     let tables: Vec<TableWrites> = tables.into_values().map(|(table, writes)| TableWrites { table, writes }).collect();
-    Ok(Transaction::of(&tables)?)
+    writer.transaction(&tables)
 }

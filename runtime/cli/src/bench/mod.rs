@@ -16,6 +16,7 @@ mod progress;
 mod replication;
 mod report;
 mod sections;
+mod store;
 mod timed;
 mod verify;
 mod world;
@@ -29,7 +30,7 @@ use lockstep_core::crypto::Digest;
 use lockstep_core::json::Json;
 use lockstep_node::{all_tables, random_bytes};
 
-use crate::context::{Access, Context, open_database};
+use crate::context::Context;
 use crate::error::{CliError, Exit, file_error};
 use crate::output::Output;
 use compare::{Files, compare};
@@ -38,13 +39,14 @@ use found::Found;
 use load::{Sent, Spread, Workload};
 use progress::Progress;
 use report::Measured;
+use store::Stores;
 use world::World;
 use written::Written;
 
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --replication --intents 20000"
+    after_help = "Examples:\n  lockstep bench\n  lockstep bench --intents 20000 --keep ./kept && sqlite3 ./kept/floor.db .schema\n  lockstep bench --database postgres://me@localhost/test\n  lockstep bench --replication --intents 20000"
 )]
 pub(crate) struct BenchArgs {
     /// Intents that are measured
@@ -93,6 +95,13 @@ struct Instead {
     export: bool,
 }
 
+impl Instead {
+    /// Whether anything else than the whole is measured.
+    fn is_any(&self) -> bool {
+        self.replication || self.naive || self.growth.is_some() || self.sections || self.verify || self.export
+    }
+}
+
 impl BenchArgs {
     /// The work, with this spread.
     fn workload(&self, spread: Spread) -> Workload {
@@ -106,12 +115,22 @@ impl BenchArgs {
 const OTHER: usize = 20_000;
 const ALONE: usize = 1_000;
 
+/// The databases of a run: the node's, its copy from before, the bare writer's; and the other run's.
+const STORES: [&str; 4] = [NODE, BEFORE, FLOOR, OTHER_NODE];
+const NODE: &str = "node/lockstep";
+const BEFORE: &str = "before";
+const FLOOR: &str = "floor";
+const OTHER_NODE: &str = "other/lockstep";
+
 pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliError> {
-    if let Some(url) = &context.database {
-        let message = format!("bench makes databases of its own and takes no --database; it was given {url:.8}…");
+    let progress = Progress::new(context.output);
+    if args.instead.is_any() && context.database.is_some() {
+        let message = "this measurement makes files of its own and takes no --database";
         return Err(CliError::new(Code::Usage, message));
     }
-    let progress = Progress::new(context.output);
+    let url = context.database.as_deref();
+    // A URL that cannot be measured is said before anything is made.
+    Stores::of(Path::new("."), url)?;
     let dir = Folder::make(args.keep.as_deref())?;
     if args.instead.replication {
         let measured = replication::measure(&dir.path, &args, &progress).await;
@@ -125,8 +144,14 @@ pub(crate) async fn run(context: &Context, args: BenchArgs) -> Result<Exit, CliE
         let found = found?;
         return print(context.output, &found.document, |output| found.show(output));
     }
-    let measured = measure(&dir.path, &args, &progress).await;
+    let stores = Stores::of(&dir.path, url)?;
+    let measured = measure(&dir.path, &stores, &args, &progress).await;
     progress.end();
+    if args.keep.is_none() {
+        for name in STORES {
+            stores.named(name).remove().await?;
+        }
+    }
     let measured = measured?;
     measured.compared.must_be_same()?;
     print(context.output, &measured.to_json(), |output| measured.show(output))
@@ -188,14 +213,14 @@ impl Drop for Folder {
     }
 }
 
-async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
+async fn measure(dir: &Path, stores: &Stores, args: &BenchArgs, progress: &Progress) -> Result<Measured, CliError> {
     let machine = machine::describe(dir)?;
     let spread = if args.contended { Spread::Contended } else { Spread::Even };
     let work = args.workload(spread);
-    let world = World::make(&dir.join("node")).await?;
+    let (end_to_end, base, file) = (stores.named(NODE), stores.named(BEFORE), stores.named(FLOOR));
+    let world = World::make_on(&dir.join("node"), &end_to_end).await?;
     load::open_records(&world, &work, progress).await?;
-    let base = dir.join("before.db");
-    lockstep_sqlite::client::copy(&world.file(), &base).await?;
+    end_to_end.copy(&base, &all_tables(&world.node.directory())).await?;
     let (from, batches) = (world.leaves().await?, *world.node.commits().borrow());
     let main = whole(&world, work, 1, progress).await?;
     let (many, batches) = (world.leaves().await?, *world.node.commits().borrow() - batches);
@@ -203,21 +228,20 @@ async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -> Result<Me
     let alone = load::alone(&world, &work, ALONE.min(work.intents / 10)).await?;
     let (to, peak_rss) = (world.leaves().await?, machine::peak_resident_bytes());
     let (tables, batch) = (all_tables(&world.node.directory()), world.node.config().batch);
-    let end_to_end = world.file();
     world.node.stop().await;
 
-    let (other, other_intents) = other(dir, work, progress).await?;
+    let (other, other_intents) = other(dir, stores, work, progress).await?;
 
-    let database = open_database(&format!("sqlite:{}", end_to_end.display()), Access::Read).await?;
+    let database = end_to_end.open().await?;
     let written = Written::read(database.as_ref(), &tables).await?;
-    let file = dir.join("floor.db");
     let floor = floor::lay(&written, Range { from, many, to }, &base, &file, progress).await?;
     progress.begin("comparing both databases");
-    let beside = open_database(&format!("sqlite:{}", file.display()), Access::Read).await?;
+    let beside = file.open().await?;
     let files = Files { base: &base, end_to_end: &end_to_end, floor: &file };
     let compared = compare(&tables, database.as_ref(), beside.as_ref(), &files).await?;
     Ok(Measured {
         machine,
+        database: stores.kind(),
         work,
         batch,
         batches,
@@ -245,11 +269,11 @@ async fn whole(world: &World, work: Workload, seed: u64, progress: &Progress) ->
 }
 
 /// The run with the other spread, on a node of its own.
-async fn other(dir: &Path, work: Workload, progress: &Progress) -> Result<(Sent, usize), CliError> {
+async fn other(dir: &Path, stores: &Stores, work: Workload, progress: &Progress) -> Result<(Sent, usize), CliError> {
     let spread = if work.spread == Spread::Even { Spread::Contended } else { Spread::Even };
     let work = Workload { intents: work.intents.min(OTHER), spread, ..work };
     let home = dir.join("other");
-    let world = World::make(&home).await?;
+    let world = World::make_on(&home, &stores.named(OTHER_NODE)).await?;
     load::open_records(&world, &work, progress).await?;
     let sent = whole(&world, work, 2, progress).await?;
     world.node.stop().await;

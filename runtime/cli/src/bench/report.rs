@@ -13,6 +13,7 @@ use crate::output::{Output, Style};
 /// All that was measured.
 pub(super) struct Measured {
     pub(super) machine: Json,
+    pub(super) database: &'static str,
     pub(super) work: Workload,
     pub(super) batch: usize,
     pub(super) batches: u64,
@@ -115,7 +116,7 @@ impl Measured {
             "settings": {
                 "intents": self.work.intents, "records": self.work.records, "payload": self.work.payload,
                 "contended": self.work.spread == super::load::Spread::Contended, "clients": CLIENTS, "at_once": AT_ONCE,
-                "largest_batch": self.batch, "batches": self.batches, "database": "sqlite", "journal_mode": "wal", "synchronous": "full"
+                "largest_batch": self.batch, "batches": self.batches, "database": self.database, "journal_mode": "wal", "synchronous": "full"
             },
             "end_to_end": {"intents_per_s": number(self.rate(), 1)},
             "floor": {"intents_per_s": number(self.floor.best, 1), "best_group": self.floor.best_group, "by_group": Json::Object(by_group)},

@@ -13,6 +13,7 @@ use lockstep_core::package::Package;
 use lockstep_core::time::Timestamp;
 use lockstep_node::{Node, NodeConfig, Parts, random_bytes, random_salt};
 
+use super::store::Store;
 use crate::error::CliError;
 use crate::keys::{Key, actor_key_path};
 use crate::verbs::{actor, contract, init};
@@ -53,12 +54,25 @@ impl World {
         World::make_over(dir, |database| database).await
     }
 
+    /// The same on a new database.
+    pub(super) async fn make_on(dir: &Path, store: &Store) -> Result<World, CliError> {
+        World::made(dir, store.of_server(), |database| database).await
+    }
+
     /// The same, with something between the node and its database.
     pub(super) async fn make_over(
         dir: &Path,
         over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
     ) -> Result<World, CliError> {
-        let made = init::make(dir, "bench", "acme", None, None).await?;
+        World::made(dir, None, over).await
+    }
+
+    async fn made(
+        dir: &Path,
+        url: Option<&str>,
+        over: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    ) -> Result<World, CliError> {
+        let made = init::make(dir, "bench", "acme", url, None).await?;
         let parts = made.home.parts().await?;
         let parts = Parts { notice: Arc::new(|_| {}), database: over(parts.database.clone()), ..parts };
         let node = Node::open(parts, NodeConfig::default()).await?;

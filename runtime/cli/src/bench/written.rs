@@ -92,6 +92,11 @@ impl<'a> Written<'a> {
         Ok(written)
     }
 
+    /// All tables.
+    pub(super) fn tables(&self) -> Vec<Table> {
+        self.tables.values().map(|table| table.as_ref().clone()).collect()
+    }
+
     fn table(&self, name: &str) -> Result<Arc<Table>, CliError> {
         self.tables.get(name).cloned().ok_or_else(|| unexpected(name))
     }

@@ -33,6 +33,12 @@ pub(super) const KEYS: &[Key] = &[
         without: None,
     },
     Key {
+        name: "password_file",
+        example: "\"database.password\"",
+        about: "The file with that database's password, relative to the directory; for its owner's eyes only (mode 0600). `init` and `network join` write it where the URL has a password.",
+        without: Some("the URL and the variables of the database's clients, such as `PGPASSWORD`"),
+    },
+    Key {
         name: "actor",
         example: "\"admin@acme\"",
         about: "Whose key signs where `--as` says nothing.",

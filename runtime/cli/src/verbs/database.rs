@@ -1,6 +1,7 @@
 //! `lockstep database`: the participant's database as its operator sees it.
 
 mod backup;
+mod copy;
 mod restore;
 mod size;
 
@@ -35,6 +36,17 @@ What was there is kept beside it.")]
         /// The copy; it stays where it is
         file: PathBuf,
     },
+    /// Copy what it holds into another database, of any kind, and verify both
+    #[command(after_help = "Examples:
+  lockstep database copy sqlite:lockstep.db 'postgres://me@localhost/sales?schema=acme'
+
+The configuration stays as it is; the node goes on where it says.")]
+    Copy {
+        /// The database to copy
+        from: String,
+        /// Where to; nothing of Lockstep's may be there yet
+        to: String,
+    },
     /// Bytes of each table with its indexes, and of an intent
     #[command(after_help = "Example:\n  lockstep database size")]
     Size,
@@ -45,6 +57,7 @@ pub(crate) async fn run(context: &Context, verb: DatabaseVerb) -> Result<Exit, C
     match verb {
         DatabaseVerb::Backup { file } => backup::run(context, &home, &file).await,
         DatabaseVerb::Restore { file } => restore::run(context, &home, &file).await,
+        DatabaseVerb::Copy { from, to } => copy::run(context, &home, &from, &to).await,
         DatabaseVerb::Size => size::run(context, &home).await,
     }
 }

@@ -22,6 +22,7 @@ use lockstep_core::time::Timestamp;
 use lockstep_node::{SystemClock, all_tables};
 
 use crate::context::{Context, Home, engine};
+use crate::databases::Kind;
 use crate::error::{CliError, Exit};
 use crate::output::{Output, Style};
 use crate::stored::Stored;
@@ -122,9 +123,9 @@ async fn look(home: &Home) -> Vec<Finding> {
             return found;
         }
     };
-    found.push(Finding::well("database", format!("{} opens", home.database)));
+    found.push(Finding::well("database", format!("{} opens", home.database_shown())));
     found.extend(file(home));
-    found.push(journal(stored.database()).await);
+    found.extend(durability(home, stored.database()).await);
     found.push(format(stored.database()).await);
     match stored.directory().await {
         Ok(directory) => {
@@ -191,6 +192,30 @@ fn file(home: &Home) -> Option<Finding> {
 async fn ask(database: &dyn Database, sql: &str) -> Result<String, CliError> {
     let answer = database.query(sql, 1).await?;
     Ok(answer.rows.first().and_then(|row| row.first()).and_then(Cell::show).unwrap_or_default())
+}
+
+/// Whether what is committed is on the disk, as each kind of database says it. A server was looked at when it was opened.
+async fn durability(home: &Home, database: &dyn Database) -> Option<Finding> {
+    match crate::databases::kind(&home.database)? {
+        Kind::Sqlite => Some(journal(database).await),
+        Kind::Postgres => Some(log_settings(database).await),
+    }
+}
+
+async fn log_settings(database: &dyn Database) -> Finding {
+    let sql = "SELECT concat_ws(' ', current_setting('fsync'), current_setting('full_page_writes'), \
+               current_setting('synchronous_commit'), 'on PostgreSQL', current_setting('server_version'))";
+    match ask(database, sql).await {
+        Ok(said) if said.starts_with("on on ") && !said.starts_with("on on off") => {
+            Finding::well("journal", format!("write-ahead log, synced with every commit ({said})"))
+        }
+        Ok(said) => Finding::ill(
+            "journal",
+            format!("fsync, full_page_writes and synchronous_commit are {said}"),
+            "ALTER SYSTEM SET fsync = on; ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf();",
+        ),
+        Err(error) => Finding::of("journal", &error),
+    }
 }
 
 /// SQLite's journal: a database that was copied in rollback mode turns to WAL when a node opens it to write.

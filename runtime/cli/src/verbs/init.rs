@@ -12,6 +12,7 @@ use lockstep_node::join;
 
 use crate::config::{Config, FILE};
 use crate::context::{Access, Context, Home, lock, open_database};
+use crate::databases::Secret;
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::{Key, actor_key_path, node_key_path};
 use crate::log::Log;
@@ -44,11 +45,16 @@ pub(crate) fn show(context: &Context, dir: &std::path::Path, network: &str, made
     let Made { home, network_id } = made;
     let config = &home.config;
     context.output.document(&json!({
-        "dir": dir.display().to_string(), "database": home.database.as_str(), "network_id": network_id.to_string(), "network": network,
+        "dir": dir.display().to_string(), "database": home.database_shown(), "network_id": network_id.to_string(), "network": network,
         "participant": config.participant.as_str(), "node": config.node.as_str(), "actor": config.actor.as_str()
     }));
     context.output.line(format!("network {network} ({network_id})"));
-    context.output.line(format!("  node {} of {}, database {}", config.node, config.participant, home.database));
+    context.output.line(format!(
+        "  node {} of {}, database {}",
+        config.node,
+        config.participant,
+        home.database_shown()
+    ));
     context.output.line(format!(
         "  {} may add actors and deploy contracts; its key is in {}",
         config.actor,
@@ -79,10 +85,12 @@ pub(crate) async fn make(
         return Err(CliError::new(Code::DirectoryExists, format!("{} is a node's directory already", dir.display())));
     }
     let _lock = lock(dir)?;
+    let secret = Secret::of(database);
     let config = Config {
         node: node.to_string(),
         participant: participant.to_owned(),
-        database: database.unwrap_or("sqlite:lockstep.db").to_owned(),
+        database: secret.configured.clone(),
+        password_file: secret.file(),
         actor: admin.to_string(),
         listen: address.as_ref().map(|address| address.as_str().to_owned()),
         tls: None,
@@ -117,6 +125,7 @@ pub(crate) async fn make(
         events.push((reached, None));
     }
     join(&home.parts().await?, &node, &events).await?;
+    secret.write(dir)?;
     let file = dir.join(FILE);
     std::fs::write(&file, home.config.render()).map_err(|error| file_error(&file, &error))?;
     Ok(Made { home, network_id })

@@ -3,6 +3,7 @@
 pub(crate) mod actor;
 pub(crate) mod called;
 pub(crate) mod completions;
+pub(crate) mod conformance;
 pub(crate) mod contract;
 pub(crate) mod contracts;
 pub(crate) mod database;
@@ -56,6 +57,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, CliError> {
         Verb::Ungrant(args) => grant::ungrant(&context, args).await,
         Verb::Network(verb) => network::run(&context, verb).await,
         Verb::Bench(args) => crate::bench::run(&context, args).await,
+        Verb::Conformance(verb) => conformance::run(&context, verb).await,
         Verb::Completions(args) => Ok(completions::run(&context, &args)),
     }
 }

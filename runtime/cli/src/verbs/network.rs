@@ -17,6 +17,7 @@ use lockstep_tls::TlsTransport;
 
 use crate::config::{Config, FILE};
 use crate::context::{Access, Context, Home, lock, open_database};
+use crate::databases::Secret;
 use crate::error::{CliError, Exit, file_error};
 use crate::keys::{Key, actor_key_path, node_key_path};
 use crate::log::Log;
@@ -220,10 +221,12 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
     let node = NodeName::parse(participant.as_str()).map_err(|error| usage(&error))?;
     let admin = ActorId::parse(&format!("admin@{participant}")).map_err(|error| usage(&error))?;
     let addresses: Vec<Address> = address.map(parse_address).transpose()?.into_iter().collect();
+    let secret = Secret::of(context.database.as_deref());
     let config = Config {
         node: node.to_string(),
         participant: participant.to_string(),
-        database: context.database.clone().unwrap_or_else(|| "sqlite:lockstep.db".to_owned()),
+        database: secret.configured.clone(),
+        password_file: secret.file(),
         actor: admin.to_string(),
         listen: address.map(str::to_owned),
         tls: None,
@@ -247,6 +250,7 @@ async fn join(context: &Context, line: &str, address: Option<&str>) -> Result<Ex
     let home = Home { dir: dir.clone(), named: config.database.clone(), config, database, log: Log::default() };
     drop(open_database(&home.database, Access::Create).await?);
     join_network(&home.parts().await?, &node, &events).await?;
+    secret.write(&dir)?;
     let file = dir.join(FILE);
     std::fs::write(&file, home.config.render()).map_err(|error| file_error(&file, &error))?;
     let made = init::Made { home, network_id: line.invitation.terms.network };

@@ -17,9 +17,9 @@ use super::compare::{Files, compare};
 use super::floor::{self, Range};
 use super::load::Spread;
 use super::progress::Progress;
+use super::store::Store;
 use super::written::Written;
 use super::{BenchArgs, machine};
-use crate::context::{Access, open_database};
 use crate::error::CliError;
 use network::{Nodes, internal};
 use phases::{Backlog, Bench};
@@ -36,11 +36,12 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
         reader.stop()?;
     }
     let alone = bench.alone().await?;
-    let copies = Copies { before: dir.join("before.db"), after: dir.join("reader.db"), floor: dir.join("floor.db") };
+    let store = |name: &str| Store::file(&dir.join(name));
+    let copies = Copies { before: store("before.db"), after: store("reader.db"), floor: store("floor.db") };
     let file = bench.nodes.readers.first().map(network::Member::file).ok_or_else(|| internal("no reader"))?;
-    lockstep_sqlite::client::copy(&file, &copies.before).await?;
+    Store::file(&file).copy(&copies.before, &[]).await?;
     let backlog = bench.backlog().await?;
-    lockstep_sqlite::client::copy(&file, &copies.after).await?;
+    Store::file(&file).copy(&copies.after, &[]).await?;
     let together = bench.together().await?;
     let lag = bench.lag(together).await?;
     let connected = bench.connected().await?;
@@ -55,9 +56,9 @@ pub(super) async fn measure(dir: &Path, args: &BenchArgs, progress: &Progress) -
 
 /// Databases of the first reader: before the backlog, after it, and the bare writer's.
 struct Copies {
-    before: std::path::PathBuf,
-    after: std::path::PathBuf,
-    floor: std::path::PathBuf,
+    before: Store,
+    after: Store,
+    floor: Store,
 }
 
 /// How often it is asked once more whether all is counted.
@@ -94,12 +95,12 @@ async fn lay(
 ) -> Result<(floor::Floor, super::compare::Compared), CliError> {
     // Who is connected since when is no row that an outcome brings.
     let tables: Vec<Table> = tables.iter().filter(|table| !table.is_operational()).cloned().collect();
-    let after = open_database(&format!("sqlite:{}", copies.after.display()), Access::Read).await?;
+    let after = copies.after.open().await?;
     let written = Written::read(after.as_ref(), &tables).await?;
     let range = Range { from: backlog.from, many: backlog.to, to: backlog.to };
     let floor = floor::lay(&written, range, &copies.before, &copies.floor, progress).await?;
     progress.begin("comparing both databases");
-    let beside = open_database(&format!("sqlite:{}", copies.floor.display()), Access::Read).await?;
+    let beside = copies.floor.open().await?;
     let files = Files { base: &copies.before, end_to_end: &copies.after, floor: &copies.floor };
     Ok((floor, compare(&tables, after.as_ref(), beside.as_ref(), &files).await?))
 }

@@ -10,10 +10,8 @@ use crate::context::{Context, Home};
 use crate::error::{CliError, Exit};
 use crate::stored::Stored;
 
-const TOOLS: &str = "pg_total_relation_size, or information_schema.tables";
-
 pub(super) async fn run(context: &Context, home: &Home) -> Result<Exit, CliError> {
-    let tables = tables(&super::file_of(home, TOOLS)?).await?;
+    let tables = tables(&home.database).await?;
     let intents = intents(home).await?;
     let total: u64 = tables.iter().map(|(_, bytes)| bytes).sum();
     let each = |bytes: u64| bytes.checked_div(intents);
@@ -40,18 +38,12 @@ async fn intents(home: &Home) -> Result<u64, CliError> {
 }
 
 /// Pages of each table with its indexes, the largest first.
-#[cfg(feature = "sqlite")]
-async fn tables(file: &Path) -> Result<Vec<(String, u64)>, CliError> {
-    if !file.exists() {
-        return Err(CliError::new(Code::DatabaseUnavailable, format!("{}: there is no such file", file.display())));
+async fn tables(url: &str) -> Result<Vec<(String, u64)>, CliError> {
+    if let Some(file) = url.strip_prefix("sqlite:").filter(|file| !Path::new(file).exists()) {
+        return Err(CliError::new(Code::DatabaseUnavailable, format!("{file}: there is no such file")));
     }
-    let stored = lockstep_sqlite::bare::stored(file).await?;
+    let stored = crate::databases::stored(url).await?;
     let mut found: Vec<(String, u64)> = stored.into_iter().map(|(table, stored)| (table, stored.pages)).collect();
     found.sort_by(|one, other| other.1.cmp(&one.1).then_with(|| one.0.cmp(&other.0)));
     Ok(found)
-}
-
-#[cfg(not(feature = "sqlite"))]
-async fn tables(_: &Path) -> Result<Vec<(String, u64)>, CliError> {
-    Err(CliError::new(Code::Usage, "this binary has no adapter for sqlite"))
 }
