@@ -9,6 +9,7 @@
 
 mod again;
 mod commit;
+mod compute;
 mod effort;
 mod execute;
 mod exhibit;

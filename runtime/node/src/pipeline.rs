@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::again::read_again;
 use crate::commit::{Feedback, Prepared, run as run_committer};
+use crate::compute::compute;
 use crate::execute::{Setting, Task, execute_batch};
 use crate::load;
 use crate::open::{NodeError, Shared};
@@ -346,11 +347,11 @@ impl Pipeline {
         };
         let states = std::mem::take(&mut self.built.states);
         let tasks: Vec<Task> = jobs.iter().map(|(_, task)| task.clone()).collect();
-        let executed = tokio::task::spawn_blocking(move || {
+        let executed = compute(move || {
             let (answers, states) = execute_batch(&setting, &tasks, states);
             (answers, states, tasks)
         });
-        let (answers, states, tasks) = executed.await.map_err(|error| NodeError::Broken(error.to_string()))?;
+        let (answers, states, tasks) = executed.await.map_err(NodeError::Broken)?;
         self.built.states = states;
         let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
         for (((job, _), task), answer) in jobs.into_iter().zip(&tasks).zip(answers) {

@@ -22,6 +22,7 @@ use lockstep_core::sync::{
 use lockstep_core::tables::{Cell, name};
 
 use crate::again::read_again;
+use crate::compute::compute;
 use crate::load::{self, cell};
 use crate::object::answers_for;
 use crate::open::{Node, NodeError, Shared};
@@ -210,7 +211,7 @@ impl Pipeline {
         let (shared, directory) = (self.shared.clone(), self.built.directory.clone());
         let (disputes, from) = (self.built.ledger.disputes.clone(), from.to_owned());
         let (states, heard) = (std::mem::take(&mut self.built.states), self.built.heard.clone());
-        let running = tokio::task::spawn_blocking(move || {
+        let running = compute(move || {
             let mut known = known;
             let (taken, arrived, stopped, heard_now) = (Vec::new(), Vec::new(), BTreeSet::new(), Vec::new());
             let mut compared = Compared { taken, arrived, stopped, states, heard: heard_now };
@@ -238,7 +239,7 @@ impl Pipeline {
             }
             compared
         });
-        running.await.map_err(|error| NodeError::Broken(error.to_string()))
+        running.await.map_err(NodeError::Broken)
     }
 }
 

@@ -15,6 +15,7 @@ use lockstep_core::time::Timestamp;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::compute::compute;
 use crate::load;
 use crate::object::Found;
 use crate::open::Node;
@@ -246,23 +247,24 @@ impl Node {
     pub(crate) async fn verify_all(&self, all: Vec<Vec<u8>>) -> Vec<Result<Work, Refusal>> {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let share = all.len().div_ceil(threads).max(1);
-        let mut tasks = Vec::new();
-        let mut rest = all;
-        while !rest.is_empty() {
-            let tail = rest.split_off(share.min(rest.len()));
-            let (node, chunk) = (self.clone(), std::mem::replace(&mut rest, tail));
-            tasks.push(tokio::task::spawn_blocking(move || {
-                node.shared().effort.verify.of(|| chunk.iter().map(|bytes| node.verify(bytes)).collect::<Vec<_>>())
-            }));
+        let (mut elsewhere, mut rest) = (Vec::new(), all);
+        while rest.len() > share {
+            let tail = rest.split_off(share);
+            let (node, part) = (self.clone(), std::mem::replace(&mut rest, tail));
+            elsewhere.push(tokio::task::spawn_blocking(move || node.verify_part(&part)));
         }
+        let node = self.clone();
+        let last = compute(move || node.verify_part(&rest)).await;
         let mut verified = Vec::new();
-        for task in tasks {
-            match task.await {
-                Ok(chunk) => verified.extend(chunk),
-                Err(error) => verified.push(Err(Refusal::new(Code::Internal, error.to_string()))),
-            }
+        for part in elsewhere {
+            verified.push(part.await.map_err(|error| error.to_string()));
         }
-        verified
+        let broke_off = |what| vec![Err(Refusal::new(Code::Internal, what))];
+        verified.into_iter().chain([last]).flat_map(|part| part.unwrap_or_else(broke_off)).collect()
+    }
+
+    fn verify_part(&self, part: &[Vec<u8>]) -> Vec<Result<Work, Refusal>> {
+        self.shared().effort.verify.of(|| part.iter().map(|bytes| self.verify(bytes)).collect())
     }
 
     /// The step `verify`: checks a submission at the door.

@@ -19,7 +19,7 @@ use crate::error::{CliError, file_error};
 pub(super) const CLIENTS: usize = 16;
 
 /// Intents that a client sends at once.
-pub(super) const AT_ONCE: usize = 256;
+pub(super) const AT_ONCE: usize = 512;
 
 /// How long an outcome may take; a run that reaches it has found a bug of ours.
 const PATIENCE: Duration = Duration::from_secs(120);
