@@ -69,7 +69,7 @@ async fn a_full_queue_is_said_to_be_full() {
         one.await.unwrap().unwrap();
     }
     bed.submit(&third).await.unwrap();
-    let told = door.post(&third.bytes()).await;
+    let told = door.send("POST /v1/intents?wait=10s", third.bytes().len(), &third.bytes()).await;
     assert!(told.starts_with("HTTP/1.1 200 ") && told.contains("\"status\":\"applied\""), "{told}");
 }
 
