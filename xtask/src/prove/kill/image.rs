@@ -132,12 +132,16 @@ fn change(bytes: &mut Vec<u8>, call: &Call) {
     reason = "a test says what it expects by failing"
 )]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn after(calls: &[Call], stop: Stop) -> BTreeMap<&'static str, Vec<u8>> {
         let mut disk = Disk::default();
         calls.iter().for_each(|call| disk.take(&Event { entered: 0, returned: 0, call: call.clone() }));
-        let dir = std::env::temp_dir().join(format!("lockstep-image-{stop:?}-{}", std::process::id()));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let dir = std::env::temp_dir().join(format!("lockstep-image-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         disk.leave(&dir, stop, &mut Dice::of(1, 1)).unwrap();
         let found = FILES.iter().filter_map(|(_, name)| Some((*name, std::fs::read(dir.join(name)).ok()?))).collect();
